@@ -12,10 +12,10 @@ extern "C" {
 
 #if defined(__GNUC__)
 #define TDSNN_API __attribute__((visibility("default")))
-#define TDSNN_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TDSNN_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
 #define TDSNN_API
-#define TDSNN_PRINTF(format, first)
+#define TDSNN_PRINTF(text, first)
 #endif
 
 /* What a call came to. The numbers are also the exit codes of the command-line tool. */
