@@ -1,0 +1,55 @@
+/* Conversion: a trained ReLU network becomes a spiking one, without retraining. */
+#ifndef TDSNN_CONVERT_H
+#define TDSNN_CONVERT_H
+
+#include <tdsnn/data.h>
+#include <tdsnn/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Start from TDSNN_CONVERT_OPTIONS_INIT. Zero means the default. */
+typedef struct tdsnn_convert_options {
+    size_t size;              /* sizeof(tdsnn_convert_options) */
+    int steps;                /* K of hidden layers, 1 .. 255; no default */
+    double leak;              /* L of hidden layers; default: steps x TDSNN_DEFAULT_LEAK_RATIO */
+    int input_steps;          /* default 127; -1: analog, the first layer does not spike */
+    double input_leak;        /* default 2 x input_steps */
+    tdsnn_rounding rounding;  /* NEAREST or CEIL */
+    int offset;               /* 0; 1 only for networks trained with the paper's activation G */
+    size_t calibration_samples; /* default 256 */
+    uint64_t seed;            /* which calibration samples are drawn */
+    double silence;           /* 0 .. 1: tau_k becomes max(tau_k, silence v_K) [X]; 0: none */
+} tdsnn_convert_options;
+#define TDSNN_CONVERT_OPTIONS_INIT                                                                 \
+    { sizeof(tdsnn_convert_options), 0, 0.0, 0, 0.0, TDSNN_ROUND_NEAREST, 0, 0, 0, 0.0 }
+
+typedef struct tdsnn_convert_layer {
+    const char *name;
+    int steps;
+    double leak, scale;
+    double snr_db; /* calibration values against their codes: 10 log10(sum x^2 / sum (x - v)^2) */
+} tdsnn_convert_layer;
+
+typedef struct tdsnn_convert_report {
+    int layer_count;
+    tdsnn_convert_layer *layers;
+    size_t calibration_samples;
+    double agreement_percent; /* top-1 of source and converted on the calibration samples */
+} tdsnn_convert_report;
+
+/* Converts a plain model. Scales are chosen per layer by squared error on samples of
+ * `calibration`. *report is freed with tdsnn_convert_report_free; NULL is fine.
+ * Errors: TDSNN_ERR_USAGE (an option out of range, data of another shape), TDSNN_ERR_UNSUPPORTED
+ * (naming the node). */
+TDSNN_API tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
+                                     const tdsnn_data *calibration,
+                                     const tdsnn_convert_options *options, tdsnn_model **converted,
+                                     tdsnn_convert_report **report);
+TDSNN_API void tdsnn_convert_report_free(tdsnn_convert_report *report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+/* Data: samples and labels, from files or made here. */
+#ifndef TDSNN_DATA_H
+#define TDSNN_DATA_H
+
+#include <tdsnn/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tdsnn_data tdsnn_data;
+
+typedef enum tdsnn_split { TDSNN_SPLIT_TEST, TDSNN_SPLIT_TRAIN } tdsnn_split;
+
+/* How to open. Start from TDSNN_DATA_OPTIONS_INIT. */
+typedef struct tdsnn_data_options {
+    size_t size;          /* sizeof(tdsnn_data_options) */
+    tdsnn_split split;    /* where there are splits */
+    uint64_t seed;        /* of glyphs and random */
+    double scale;         /* value = (float)(raw x scale, in double); 0: 1/255 for 8-bit pictures,
+                           * 1 for arrays and random */
+    float low, high;      /* random: uniform in [low, high) */
+    int shape[3];         /* random: C, H, W of the network's input; others ignore it */
+} tdsnn_data_options;
+#define TDSNN_DATA_OPTIONS_INIT                                                                    \
+    { sizeof(tdsnn_data_options), TDSNN_SPLIT_TEST, 0, 0.0, 0.0f, 1.0f, {0, 0, 0} }
+
+/* Opens `spec`, NAME[:PATH]:
+ *   glyphs         ten digit classes, drawn here, 28x28 grey; train 20,000, test 10,000
+ *   mnist:DIR      IDX files as MNIST names them, .gz or not
+ *   random[:N]     N samples (64) of options->shape, uniform; no labels
+ *   npy:FILE       one array [N][...], float32, float64 or uint8; no labels
+ *   npz:FILE       arrays x [N][...] and, if there, y [N]
+ * Files are hostile: headers are checked against sizes before anything is allocated.
+ * Errors: TDSNN_ERR_USAGE (unknown name, a missing path); TDSNN_ERR_INPUT naming file and place.
+ * Memory: tdsnn_data_close. */
+TDSNN_API tdsnn_status tdsnn_data_open(tdsnn_context *ctx, const char *spec,
+                                       const tdsnn_data_options *options, tdsnn_data **data);
+TDSNN_API void tdsnn_data_close(tdsnn_data *data);
+
+typedef struct tdsnn_data_info {
+    const char *spec;    /* as opened */
+    size_t samples;
+    int shape[3];        /* C, H, W of one sample; a flat one is N, 1, 1 */
+    bool labelled;
+    int classes;         /* 1 + the largest label; 0 if unlabelled */
+    bool has_splits;     /* otherwise train and test are the same samples */
+    double scale;        /* in force */
+} tdsnn_data_info;
+TDSNN_API tdsnn_data_info tdsnn_data_get_info(const tdsnn_data *data);
+
+/* Reads sample `index` in 0..samples-1: values [C][H][W] scaled, and its label (-1 if unlabelled;
+ * NULL is fine). Errors: TDSNN_ERR_INPUT. Threads: safe, any number at once. */
+TDSNN_API tdsnn_status tdsnn_data_read(tdsnn_context *ctx, const tdsnn_data *data, size_t index,
+                                       float *values, int *label);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,73 @@
+/* The compiled spiking network: layers of neurons, their synapses, biases and codes. Immutable
+ * once made; any number of threads may run it. */
+#ifndef TD_NETWORK_NETWORK_H
+#define TD_NETWORK_NETWORK_H
+
+#include <tdsnn/code.h>
+
+#include "graph/graph.h"
+
+/* Input channels a block of the normative sum (see td_synapses.packed). */
+#define TD_CHANNEL_BLOCK 16
+
+typedef enum td_layer_kind {
+    TD_LAYER_INPUT,    /* encoded from the sample; layer 0, always */
+    TD_LAYER_SYNAPSES, /* LIF neurons and a ticking neuron [P 4-9] */
+    TD_LAYER_POOL,     /* max-pool: theta = members present, weights 1, no leak, no ticks */
+    TD_LAYER_READOUT   /* logits: the potential at T_il; the last layer, always */
+} td_layer_kind;
+
+/* The synapses from one pre-synaptic population to a layer. An inner product is a convolution of
+ * one tap over the population seen as [N][1][1]. */
+typedef struct td_synapses {
+    int source;           /* the layer whose neurons are pre-synaptic */
+    td_shape view;        /* its neurons as this layer sees them */
+    td_window window;
+    int groups;
+    const float *weights; /* [C][Cin/groups][kh][kw], as the DNN has them, input scaling folded */
+    const float *packed;  /* the same in the normative order: [group][block of TD_CHANNEL_BLOCK
+                           * inputs][kh][kw][input][outputs of the group] */
+} td_synapses;
+
+typedef struct td_layer {
+    const char *name;
+    td_layer_kind kind;
+    td_shape shape;
+    const tdsnn_code *code; /* of its neurons; a pool's is its source's; NULL at the read-out and
+                             * for an analog input */
+    int synapse_count;      /* populations; 0 for the input, 1 for a pool (window only) */
+    td_synapses *synapses;  /* all with sources of one leak */
+    const float *bias;      /* b of every neuron; [C][H][W] if bias_per_neuron, else [C] */
+    bool bias_per_neuron;   /* border-correct: an input normalisation was folded */
+    /* The bias of the float engines: at offset 1 it holds the constant part sum w v_0 of the
+     * present taps as well (events then carry v_T - v_0); elsewhere it is `bias`. [C][H][W] if
+     * event_bias_per_neuron, else [C]. */
+    const float *event_bias;
+    bool event_bias_per_neuron;
+    bool feeds_pool;        /* a max-pool waits for its T = 0 spikes */
+} td_layer;
+
+typedef struct td_network {
+    td_arena *arena;
+    const char *path; /* for messages */
+    int layer_count;
+    td_layer *layers;
+    int classes; /* outputs of the read-out */
+} td_network;
+
+/* Compiles a coded graph. Errors: TDSNN_ERR_UNSUPPORTED naming the node (a drive that is read
+ * without a code, a plain network); TDSNN_ERR_RUNTIME. */
+tdsnn_status td_network_create(tdsnn_context *ctx, const td_graph *graph, td_network **network);
+void td_network_destroy(td_network *network);
+
+static inline float td_layer_bias(const td_layer *layer, int c, int y, int x) {
+    size_t plane = (size_t)layer->shape.h * (size_t)layer->shape.w;
+    return layer->bias_per_neuron
+               ? layer->bias[(size_t)c * plane + (size_t)y * (size_t)layer->shape.w + (size_t)x]
+               : layer->bias[c];
+}
+
+/* Synapses of one population onto all neurons of a layer, padding left out. */
+uint64_t td_synapses_count(const td_layer *layer, const td_synapses *synapses);
+
+#endif
