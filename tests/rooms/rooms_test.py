@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Tests rooms.py: a small tree that keeps all the rules, then one violation at a time."""
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -105,6 +106,19 @@ def exit_status(changes):
                               check=False).returncode
 
 
+def link_complaints(program):
+    """What link_core says of a library made of this program; None without a compiler."""
+    if not shutil.which('cc') or not shutil.which('ar'):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = os.path.join(folder, 'x.c'), os.path.join(folder, 'libx.a')
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(program)
+        subprocess.run(['cc', '-fPIC', '-c', '-o', source + '.o', source], check=True)
+        subprocess.run(['ar', 'rcs', library, source + '.o'], check=True)
+        return rooms.link_core('cc', library)
+
+
 def main():
     results = [('a sound tree', [f'{name}: {said}' for name, all_said in complaints({}).items()
                                  for said in all_said])]
@@ -117,6 +131,11 @@ def main():
     for title, changes, wanted in (('sound', {}, 0), ('violated', VIOLATIONS[0][1], 1)):
         status = exit_status(changes)
         results.append((f'exit status, {title}', [] if status == wanted else [f'it was {status}']))
+    said = link_complaints('double cos(double); double f(double x) { return cos(x); }\n')
+    results.append(('a library that needs libm', said or []))
+    said = link_complaints('int inflate(void *, int); int f(void) { return inflate(0, 0); }\n')
+    results.append(('a library that needs zlib',
+                    [] if said is None or 'inflate' in ' '.join(said) else [f'it said {said}']))
     return rooms.report(results)
 
 
