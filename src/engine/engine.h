@@ -6,6 +6,7 @@
 
 /* What one run of one sample leaves behind. */
 typedef struct td_activity {
+    int layer_count;
     uint8_t **times; /* [layer][neuron], C H W order; NULL for the read-out and an analog input */
     float *input;    /* the sample as fed, [C][H][W] */
     float *logits;   /* [classes] */
@@ -13,6 +14,13 @@ typedef struct td_activity {
 
 tdsnn_status td_activity_create(tdsnn_context *ctx, const td_network *network, td_activity **out);
 void td_activity_destroy(td_activity *activity);
+
+/* The sensor: encodes activity->input into the spike times of layer 0. Nothing for an analog one.
+ */
+void td_activity_encode(const td_network *network, td_activity *activity);
+
+/* The closed form of a max-pool on spike times: T_o = max T_i over the members present; exact. */
+void td_pool_times(const td_layer *layer, const uint8_t *source, uint8_t *times);
 
 /* The reference engine: the closed form in the normative float order (docs/exactness.md). One
  * session a thread; a session owns its scratch memory. */

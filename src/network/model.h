@@ -11,7 +11,7 @@ struct tdsnn_model {
     td_lowering lowering; /* fates; empty for a model that was made here */
     td_graph *graph;      /* NULL if a node was refused */
     int64_t opset;
-    td_arena *arena;      /* strings of the node table */
+    td_arena *arena; /* strings of the node table */
     tdsnn_node_info *nodes;
     int node_count;
 };

@@ -20,8 +20,8 @@ typedef enum td_layer_kind {
 /* The synapses from one pre-synaptic population to a layer. An inner product is a convolution of
  * one tap over the population seen as [N][1][1]. */
 typedef struct td_synapses {
-    int source;           /* the layer whose neurons are pre-synaptic */
-    td_shape view;        /* its neurons as this layer sees them */
+    int source;    /* the layer whose neurons are pre-synaptic */
+    td_shape view; /* its neurons as this layer sees them */
     td_window window;
     int groups;
     const float *weights; /* [C][Cin/groups][kh][kw], as the DNN has them, input scaling folded */
@@ -44,7 +44,11 @@ typedef struct td_layer {
      * event_bias_per_neuron, else [C]. */
     const float *event_bias;
     bool event_bias_per_neuron;
-    bool feeds_pool;        /* a max-pool waits for its T = 0 spikes */
+    /* What the float engines add for a spike of this layer: values[T] at offset 0, v_T - v_0 at
+     * offset 1; [256], and event_values[0] is 0: a spike at T = 0 is no event. NULL without code.
+     */
+    const float *event_values;
+    bool feeds_pool; /* a max-pool waits for its T = 0 spikes */
 } td_layer;
 
 typedef struct td_network {
@@ -60,11 +64,16 @@ typedef struct td_network {
 tdsnn_status td_network_create(tdsnn_context *ctx, const td_graph *graph, td_network **network);
 void td_network_destroy(td_network *network);
 
-static inline float td_layer_bias(const td_layer *layer, int c, int y, int x) {
+/* The bias of neuron (channel c, position p = y * W + x). */
+static inline float td_layer_bias(const td_layer *layer, int c, int p) {
     size_t plane = (size_t)layer->shape.h * (size_t)layer->shape.w;
-    return layer->bias_per_neuron
-               ? layer->bias[(size_t)c * plane + (size_t)y * (size_t)layer->shape.w + (size_t)x]
-               : layer->bias[c];
+    return layer->bias_per_neuron ? layer->bias[(size_t)c * plane + (size_t)p] : layer->bias[c];
+}
+
+static inline float td_layer_event_bias(const td_layer *layer, int c, int p) {
+    size_t plane = (size_t)layer->shape.h * (size_t)layer->shape.w;
+    return layer->event_bias_per_neuron ? layer->event_bias[(size_t)c * plane + (size_t)p]
+                                        : layer->event_bias[c];
 }
 
 /* Synapses of one population onto all neurons of a layer, padding left out. */
