@@ -9,18 +9,21 @@
 extern "C" {
 #endif
 
+/* The default leak of hidden layers, in windows (docs/performance.md has the measurement). */
+#define TDSNN_DEFAULT_LEAK_RATIO 2.0
+
 /* Start from TDSNN_CONVERT_OPTIONS_INIT. Zero means the default. */
 typedef struct tdsnn_convert_options {
-    size_t size;              /* sizeof(tdsnn_convert_options) */
-    int steps;                /* K of hidden layers, 1 .. 255; no default */
-    double leak;              /* L of hidden layers; default: steps x TDSNN_DEFAULT_LEAK_RATIO */
-    int input_steps;          /* default 127; -1: analog, the first layer does not spike */
-    double input_leak;        /* default 2 x input_steps */
-    tdsnn_rounding rounding;  /* NEAREST or CEIL */
-    int offset;               /* 0; 1 only for networks trained with the paper's activation G */
+    size_t size;                /* sizeof(tdsnn_convert_options) */
+    int steps;                  /* K of hidden layers, 1 .. 255; no default */
+    double leak;                /* L of hidden layers; default: steps x TDSNN_DEFAULT_LEAK_RATIO */
+    int input_steps;            /* default 127; -1: analog, the first layer does not spike */
+    double input_leak;          /* default 2 x input_steps */
+    tdsnn_rounding rounding;    /* NEAREST or CEIL */
+    int offset;                 /* 0; 1 only for networks trained with the paper's activation G */
     size_t calibration_samples; /* default 256 */
-    uint64_t seed;            /* which calibration samples are drawn */
-    double silence;           /* 0 .. 1: tau_k becomes max(tau_k, silence v_K) [X]; 0: none */
+    uint64_t seed;              /* which calibration samples are drawn */
+    double silence;             /* 0 .. 1: tau_k becomes max(tau_k, silence v_K) [X]; 0: none */
 } tdsnn_convert_options;
 #define TDSNN_CONVERT_OPTIONS_INIT                                                                 \
     { sizeof(tdsnn_convert_options), 0, 0.0, 0, 0.0, TDSNN_ROUND_NEAREST, 0, 0, 0, 0.0 }
@@ -47,6 +50,10 @@ TDSNN_API tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *sour
                                      const tdsnn_data *calibration,
                                      const tdsnn_convert_options *options, tdsnn_model **converted,
                                      tdsnn_convert_report **report);
+
+/* Whether a plain model can be converted: TDSNN_OK, or TDSNN_ERR_UNSUPPORTED with the first node
+ * that cannot and why in tdsnn_last_error. */
+TDSNN_API tdsnn_status tdsnn_convert_check(tdsnn_context *ctx, const tdsnn_model *source);
 TDSNN_API void tdsnn_convert_report_free(tdsnn_convert_report *report);
 
 #ifdef __cplusplus

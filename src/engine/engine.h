@@ -22,6 +22,9 @@ void td_activity_encode(const td_network *network, td_activity *activity);
 /* The closed form of a max-pool on spike times: T_o = max T_i over the members present; exact. */
 void td_pool_times(const td_layer *layer, const uint8_t *source, uint8_t *times);
 
+/* The read-out's rule: the lowest index among equal maxima. */
+int td_prediction(const float *logits, int classes);
+
 /* The reference engine: the closed form in the normative float order (docs/exactness.md). One
  * session a thread; a session owns its scratch memory. */
 typedef struct td_reference td_reference;

@@ -1,0 +1,13 @@
+/* The coded graph: the plain one with codes where they were placed. */
+#ifndef TD_CONVERT_BUILD_H
+#define TD_CONVERT_BUILD_H
+
+#include "convert/place.h"
+
+/* Copies the graph, puts codes[i] behind every coded node i and leaves out the dropped ones.
+ * codes: [source->node_count]. Metadata is not copied. Memory: td_graph_destroy. */
+tdsnn_status td_build_coded(tdsnn_context *ctx, const td_graph *source,
+                            const td_placement *placement, const tdsnn_code *codes,
+                            td_graph **coded);
+
+#endif

@@ -1,0 +1,137 @@
+#include "convert/calibrate.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A positive float's bits, cut to exponent and 11 bits of mantissa, number the bins; values below
+ * 2^-32 count as zero and those from 2^32 on as the last bin. */
+#define MANTISSA_BITS 11
+#define LOWEST_EXPONENT (-32)
+#define BIN_COUNT ((size_t)64 << MANTISSA_BITS)
+
+struct td_histogram {
+    float lowest;
+    uint64_t zeros; /* values that are not positive */
+    uint64_t bins[BIN_COUNT];
+};
+
+td_histogram *td_histogram_create(tdsnn_context *ctx) {
+    return td_alloc(ctx, 1, sizeof(td_histogram));
+}
+
+void td_histogram_destroy(td_histogram *h) {
+    td_free(h);
+}
+
+/* The bin of a positive value, or -1 for one too small to count. */
+static long bin_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    long bin =
+        (long)(bits >> (23 - MANTISSA_BITS)) - ((long)(127 + LOWEST_EXPONENT) << MANTISSA_BITS);
+    return bin >= (long)BIN_COUNT ? (long)BIN_COUNT - 1 : bin;
+}
+
+/* The middle of a bin. */
+static double bin_value(size_t bin) {
+    double mantissa =
+        1.0 + ((double)(bin % (1u << MANTISSA_BITS)) + 0.5) / (double)(1u << MANTISSA_BITS);
+    return ldexp(mantissa, (int)(bin >> MANTISSA_BITS) + LOWEST_EXPONENT);
+}
+
+void td_histogram_add(td_histogram *h, const float *values, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        long bin = values[i] > 0.0f ? bin_of(values[i]) : -1;
+        if (bin < 0) {
+            h->zeros++;
+            h->lowest = values[i] < h->lowest ? values[i] : h->lowest;
+        } else {
+            h->bins[bin]++;
+        }
+    }
+}
+
+void td_histogram_merge(td_histogram *into, const td_histogram *from) {
+    into->zeros += from->zeros;
+    into->lowest = from->lowest < into->lowest ? from->lowest : into->lowest;
+    for (size_t i = 0; i < BIN_COUNT; i++) {
+        into->bins[i] += from->bins[i];
+    }
+}
+
+float td_histogram_min(const td_histogram *h) {
+    return h->lowest;
+}
+
+td_code_error td_histogram_error(const td_histogram *h, const tdsnn_code *code) {
+    double silent = code->values[0];
+    td_code_error e = {.error = (double)h->zeros * silent * silent};
+    int time = 0; /* bins ascend, and so do their spike times */
+    for (size_t i = 0; i < BIN_COUNT; i++) {
+        if (h->bins[i] == 0) {
+            continue;
+        }
+        double x = bin_value(i), n = (double)h->bins[i];
+        while (time < code->steps && x > code->thresholds[time]) {
+            time++;
+        }
+        double miss = x - code->values[time];
+        e.error += n * miss * miss;
+        e.energy += n * x * x;
+    }
+    return e;
+}
+
+static double largest_value(const td_histogram *h) {
+    for (size_t i = BIN_COUNT; i-- > 0;) {
+        if (h->bins[i] != 0) {
+            return bin_value(i);
+        }
+    }
+    return 0.0;
+}
+
+/* The code at one scale, and what it loses. */
+static tdsnn_status try_scale(tdsnn_context *ctx, const td_histogram *h, double scale,
+                              tdsnn_code *code, double *error) {
+    tdsnn_status status =
+        tdsnn_code_make(ctx, code->leak, code->steps, scale, code->rounding, code->offset, code);
+    if (status == TDSNN_OK) {
+        *error = td_histogram_error(h, code).error;
+    }
+    return status;
+}
+
+/* Coarse steps of 4 % below the scale at which the largest value just fits, then finer ones around
+ * the best: the error is smooth but for small ripples. */
+#define COARSE_STEPS 120
+#define COARSE_FACTOR 0.96
+#define FINE_STEPS 20
+
+tdsnn_status td_calibrate_code(tdsnn_context *ctx, const td_histogram *h, double leak, int steps,
+                               tdsnn_rounding rounding, int offset, tdsnn_code *code) {
+    tdsnn_code best = {0};
+    tdsnn_status status = tdsnn_code_make(ctx, leak, steps, 1.0, rounding, offset, &best);
+    double largest = largest_value(h);
+    if (status != TDSNN_OK || largest == 0.0) { /* a layer that never fires may have any scale */
+        *code = best;
+        return status;
+    }
+    double fits = largest / tdsnn_code_value(&best, steps), best_error = INFINITY, center = fits;
+    for (int i = 0; i < COARSE_STEPS + 2 * FINE_STEPS + 1 && status == TDSNN_OK; i++) {
+        double scale =
+            i < COARSE_STEPS
+                ? fits * pow(COARSE_FACTOR, i - 5)
+                : center * pow(COARSE_FACTOR, (double)(i - COARSE_STEPS - FINE_STEPS) / FINE_STEPS);
+        tdsnn_code candidate = best;
+        double error = INFINITY;
+        status = try_scale(ctx, h, scale, &candidate, &error);
+        if (status == TDSNN_OK && error < best_error) {
+            best = candidate;
+            best_error = error;
+            center = i < COARSE_STEPS ? scale : center;
+        }
+    }
+    *code = best;
+    return status;
+}

@@ -1,0 +1,31 @@
+/* Scales from calibration samples: histograms of drives, and the scale of least squared error. */
+#ifndef TD_CONVERT_CALIBRATE_H
+#define TD_CONVERT_CALIBRATE_H
+
+#include <tdsnn/code.h>
+
+#include "base/memory.h"
+
+/* How often each value was met: counts only, so that the order of the samples and the number of
+ * threads cannot change it. Bins of positive values are 2^-11 of the value wide. */
+typedef struct td_histogram td_histogram;
+td_histogram *td_histogram_create(tdsnn_context *ctx);
+void td_histogram_destroy(td_histogram *histogram);
+void td_histogram_add(td_histogram *histogram, const float *values, size_t count);
+void td_histogram_merge(td_histogram *into, const td_histogram *from);
+/* The smallest value met, 0 if none was negative. */
+float td_histogram_min(const td_histogram *histogram);
+
+/* What a code loses of the rectified values met: sum of (max(x, 0) - v(T(x)))^2, and of
+ * max(x, 0)^2. */
+typedef struct td_code_error {
+    double error, energy;
+} td_code_error;
+td_code_error td_histogram_error(const td_histogram *histogram, const tdsnn_code *code);
+
+/* Fills the code of least squared error over all scales, for the leak, steps, rounding and offset
+ * given. Errors: as tdsnn_code_make. */
+tdsnn_status td_calibrate_code(tdsnn_context *ctx, const td_histogram *histogram, double leak,
+                               int steps, tdsnn_rounding rounding, int offset, tdsnn_code *code);
+
+#endif
