@@ -10,6 +10,10 @@ extern "C" {
 
 /* The longest window: spike times are 0 .. 255 and fit a byte. */
 #define TDSNN_MAX_STEPS 255
+/* Beyond these a code's thresholds and values run into each other, or out of range, as floats. */
+#define TDSNN_MAX_LEAK 65536.0
+#define TDSNN_MIN_SCALE 1e-30
+#define TDSNN_MAX_SCALE 1e30
 
 /* How the thresholds lie between the values. */
 typedef enum tdsnn_rounding {
@@ -21,10 +25,10 @@ typedef enum tdsnn_rounding {
 /* One code. A spike at T stands for values[T]; a value x fires at the number of thresholds below
  * it. Thresholds and values are in the layer's own real unit, the scale included. */
 typedef struct tdsnn_code {
-    float leak;   /* L, time steps */
-    int steps;    /* K, 1 .. TDSNN_MAX_STEPS: neurons fire at 0 .. K */
-    float scale;  /* s: the real value that counts as 1 */
-    int offset;   /* 0: values s (exp(T/L) - 1); 1 (the paper): values s exp(T/L) */
+    float leak;  /* L, time steps */
+    int steps;   /* K, 1 .. TDSNN_MAX_STEPS: neurons fire at 0 .. K */
+    float scale; /* s: the real value that counts as 1 */
+    int offset;  /* 0: values s (exp(T/L) - 1); 1 (the paper): values s exp(T/L) */
     tdsnn_rounding rounding;
     float thresholds[TDSNN_MAX_STEPS]; /* [K], then +inf */
     float values[TDSNN_MAX_STEPS + 1]; /* [K + 1], then the last again */
@@ -35,7 +39,8 @@ typedef struct tdsnn_code {
  *     v_T   = s (exp(T/L) - 1 + offset)  [P 11]
  * L and s are rounded to float first; the rest is computed from the rounded ones in double and
  * stored as float.
- * leak: time steps, > 0; steps: 1 .. 255; scale: > 0; offset: 0 or 1; rounding: not TABLE.
+ * leak: time steps, > 0, at most TDSNN_MAX_LEAK; steps: 1 .. 255; scale: TDSNN_MIN_SCALE ..
+ * TDSNN_MAX_SCALE; offset: 0 or 1; rounding: not TABLE.
  * Errors: TDSNN_ERR_USAGE outside these ranges, or if exp(steps/leak) > 1e6. */
 TDSNN_API tdsnn_status tdsnn_code_make(tdsnn_context *ctx, double leak, int steps, double scale,
                                        tdsnn_rounding rounding, int offset, tdsnn_code *code);
@@ -56,15 +61,20 @@ TDSNN_API int tdsnn_code_encode_double(const tdsnn_code *code, double x);
 /* What a spike at `time` stands for, from the formula in double (values[] is this as float). */
 TDSNN_API double tdsnn_code_value(const tdsnn_code *code, int time);
 
-/* The max-pool with a ticking neuron [P 12-14], at offset 0 with T = 0 silent.
- * members: N >= 1; leak: L > 0; t_max: the latest member's spike time, 1 .. 255.
- * Gives the open interval of w_tick / w_k in which the pool neuron fires exactly at t_max, whatever
- * the other members do; false if it is empty. */
+/* The max-pool with a ticking neuron [P 12-14], its members silent at T = 0 (offset 0). The neuron
+ * leaks, every member's spike at T > 0 adds -w_k, the inhibition ends at T_il = t_max, and from
+ * then on it is ticked with w_tick. It fires exactly at t_max, whatever the other members do, if
+ * and only if w_tick / w_k lies in the open interval (or on its lower end) low = C N /
+ * (exp(t_max/L) - 1),  high = C / (exp((t_max - 1)/L) - 1),  C = 1 - exp(-1/L): `low` from all N
+ * members at t_max, `high` from one alone; high is +inf at t_max = 1. members: N >= 1; leak: L > 0;
+ * t_max: the latest member's spike time, 1 .. 255. False (and the outputs untouched) if the
+ * interval is empty or an argument out of range. */
 TDSNN_API bool tdsnn_pool_tick_range(int members, double leak, int t_max, double *low,
                                      double *high);
 
-/* Whether such a tick weight exists for every t_max in 1 .. steps. For every number of steps it
- * does only if L < 1/ln N. */
+/* Whether such a tick weight exists for every t_max in 1 .. steps: N - (N - 1) exp(-(steps - 1)/L)
+ * < exp(1/L), which is [P 14] with silent members. It does for every number of steps if L < 1/ln N,
+ * and for no larger L. False if an argument is out of range. */
 TDSNN_API bool tdsnn_pool_tick_exists(int members, double leak, int steps);
 
 #ifdef __cplusplus
