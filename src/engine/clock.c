@@ -1,0 +1,503 @@
+/* The clock engine: the neuron as docs/neuron.md states it, one time step after the other.
+ *
+ * Neurons are kept [position][channel], so that an arriving spike adds a run of weights to a run of
+ * potentials. Nothing here computes a closed form: [P 4, 8] and the spike times come out of the
+ * steps. */
+#include "engine/clock.h"
+
+#include <math.h>
+#include <string.h>
+
+/* One pre-synaptic population and its synapses. */
+typedef struct population {
+    int source;
+    td_shape view;
+    td_window window;
+    int groups;
+    bool silent_zeros; /* its code has offset 0: a spike at T = 0 may stay away */
+    double *weights;   /* [Cin][kh][kw][outputs of the group]: -w_i s_i; +1 of a pool */
+    size_t weight_count;
+    size_t late;       /* the neuron whose spike is a step late, a fault; SIZE_MAX: none */
+    int16_t *arrivals; /* [neuron] when its spike arrives; -1: it sends none */
+} population;
+
+struct td_clock_layer {
+    td_arena *arena;
+    td_layer_kind kind;
+    td_shape shape;
+    size_t neurons;
+    double leak, decay; /* of the code that the layer reads; 1 at a pool: it does not leak */
+    int window;         /* steps of the longest pre-synaptic window */
+    int steps;          /* K of the layer's own code */
+    double thresholds[TDSNN_MAX_STEPS];
+    double ticks[TDSNN_MAX_STEPS]; /* [j]: w_tick(j) / exp(-T_il/L), j = 1 .. K-1 */
+    double *bias;                  /* [neuron] b */
+    double *constant;              /* [neuron] sum w_i s_i of the taps present (offset 0) */
+    double *theta;                 /* [neuron] of a pool: the members present */
+    int population_count;
+    population *populations;
+    /* the neurons' state */
+    double *potential;     /* [neuron] V */
+    double *held;          /* [neuron] U: what silent spikes would have added; does not leak */
+    bool *fired;           /* [neuron] of a pool */
+    int16_t *last_arrival; /* [neuron] for the counter; -1: nothing has arrived */
+};
+
+/* The place of neuron [position][channel] in C, H, W order. */
+static size_t chw(const td_clock_layer *l, size_t n) {
+    size_t channels = (size_t)l->shape.c, plane = (size_t)l->shape.h * (size_t)l->shape.w;
+    return n % channels * plane + n / channels;
+}
+
+/* ------------------------------------------------------------------------------------ compiling */
+
+/* The ticks that make V at step j have the sign of tau_j - A, for any table and any leak:
+ *     w_tick(j) = (tau_j - tau_{j-1}) exp(-j/L) exp(-T_il/L)
+ * For a `ceil` code of the leak L it is the paper's constant tick [P 9]. */
+static void compile_ticks(td_clock_layer *l) {
+    for (int j = 1; j < l->steps; j++) {
+        l->ticks[j] = (l->thresholds[j] - l->thresholds[j - 1]) * exp(-j / l->leak);
+    }
+}
+
+/* Where weight [c][i][ky][kx] of the file lies in population.weights. */
+static size_t weight_place(const population *p, int channels, size_t file_place) {
+    size_t window = (size_t)p->window.y.kernel * (size_t)p->window.x.kernel;
+    size_t inputs = (size_t)(p->view.c / p->groups), outputs = (size_t)(channels / p->groups);
+    size_t tap = file_place % window, i = file_place / window % inputs;
+    size_t c = file_place / window / inputs;
+    return ((c / outputs * inputs + i) * window + tap) * outputs + c % outputs;
+}
+
+/* The output that reads position `in` through tap k; false if there is none. */
+static bool reading_output(const td_axis *a, int in, int k, int outputs, int *out) {
+    int distance = in + a->pad_begin - k * a->dilation;
+    *out = distance / a->stride;
+    return distance >= 0 && distance % a->stride == 0 && *out < outputs;
+}
+
+/* Walks the synapses that leave pre-synaptic neuron (channel, y, x), a tap at a time: `to` is the
+ * first post-synaptic neuron, `from` the first weight, of a run of `outputs` each. */
+typedef struct fan_out {
+    const td_clock_layer *layer;
+    const population *p;
+    int channel, y, x;
+    int ky, kx; /* the tap to try next */
+    size_t outputs, to, from;
+} fan_out;
+
+static fan_out fan_out_of(const td_clock_layer *l, const population *p, size_t neuron) {
+    size_t width = (size_t)p->view.w, plane = (size_t)p->view.h * width;
+    return (fan_out){.layer = l,
+                     .p = p,
+                     .channel = (int)(neuron / plane),
+                     .y = (int)(neuron % plane / width),
+                     .x = (int)(neuron % width),
+                     .outputs = (size_t)(l->shape.c / p->groups)};
+}
+
+/* The next run; false when there is none left. */
+static bool fan_out_next(fan_out *f) {
+    const td_window *w = &f->p->window;
+    td_shape post = f->layer->shape;
+    for (; f->ky < w->y.kernel; f->ky++, f->kx = 0) {
+        int oy, ox;
+        if (!reading_output(&w->y, f->y, f->ky, post.h, &oy)) {
+            continue;
+        }
+        while (f->kx < w->x.kernel) {
+            int kx = f->kx++;
+            if (reading_output(&w->x, f->x, kx, post.w, &ox)) {
+                size_t group = (size_t)(f->channel / (f->p->view.c / f->p->groups));
+                size_t position = (size_t)oy * (size_t)post.w + (size_t)ox;
+                size_t row = (size_t)f->channel * (size_t)w->y.kernel + (size_t)f->ky;
+                f->to = position * (size_t)post.c + group * f->outputs;
+                f->from = (row * (size_t)w->x.kernel + (size_t)kx) * f->outputs;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Adds, for every synapse present, what `sum` collects of its weight: -(-w s) into the constant
+ * of the all-firing mode, 1 into the theta of a pool. */
+static void sum_synapses(const td_clock_layer *l, const population *p, double sign, double *sum) {
+    size_t count = td_shape_count(p->view);
+    for (size_t i = 0; i < count; i++) {
+        fan_out f = fan_out_of(l, p, i);
+        while (fan_out_next(&f)) {
+            for (size_t o = 0; o < f.outputs; o++) {
+                sum[f.to + o] += sign * p->weights[f.from + o];
+            }
+        }
+    }
+}
+
+static tdsnn_status compile_population(td_clock_layer *l, const td_network *network,
+                                       const td_synapses *s, population *p) {
+    const tdsnn_code *code = network->layers[s->source].code;
+    size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
+    size_t per_output = (size_t)(s->view.c / s->groups) * window;
+    *p = (population){.source = s->source,
+                      .view = s->view,
+                      .window = s->window,
+                      .groups = s->groups,
+                      .silent_zeros = code->offset == 0,
+                      .weight_count = (size_t)l->shape.c * per_output,
+                      .late = SIZE_MAX};
+    p->weights = td_arena_alloc(l->arena, p->weight_count, sizeof *p->weights);
+    p->arrivals = td_arena_alloc(l->arena, td_shape_count(s->view), sizeof *p->arrivals);
+    if (p->weights == NULL || p->arrivals == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (size_t i = 0; i < p->weight_count; i++) {
+        p->weights[weight_place(p, l->shape.c, i)] =
+            l->kind == TD_LAYER_POOL ? 1.0 : -(double)s->weights[i] * (double)code->scale;
+    }
+    l->window = code->steps > l->window ? code->steps : l->window;
+    if (l->kind == TD_LAYER_POOL) {
+        sum_synapses(l, p, 1.0, l->theta);
+    } else if (p->silent_zeros) {
+        sum_synapses(l, p, -1.0, l->constant);
+    }
+    return TDSNN_OK;
+}
+
+static tdsnn_status allocate_neurons(td_clock_layer *l) {
+    double **arrays[] = {&l->bias, &l->constant, &l->theta, &l->potential, &l->held};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        *arrays[i] = td_arena_alloc(l->arena, l->neurons, sizeof(double));
+        if (*arrays[i] == NULL) {
+            return TDSNN_ERR_RUNTIME;
+        }
+    }
+    l->fired = td_arena_alloc(l->arena, l->neurons, sizeof *l->fired);
+    l->last_arrival = td_arena_alloc(l->arena, l->neurons, sizeof *l->last_arrival);
+    l->populations = td_arena_alloc(l->arena, (size_t)l->population_count, sizeof *l->populations);
+    bool failed = l->fired == NULL || l->last_arrival == NULL || l->populations == NULL;
+    return failed ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+}
+
+static tdsnn_status compile(td_clock_layer *l, const td_network *network, const td_layer *layer) {
+    const tdsnn_code *read = network->layers[layer->synapses[0].source].code;
+    l->kind = layer->kind;
+    l->shape = layer->shape;
+    l->neurons = td_shape_count(layer->shape);
+    l->leak = read->leak;
+    l->decay = layer->kind == TD_LAYER_POOL ? 1.0 : exp(-1.0 / l->leak);
+    l->population_count = layer->synapse_count;
+    tdsnn_status status = allocate_neurons(l);
+    for (int k = 0; k < l->population_count && status == TDSNN_OK; k++) {
+        status = compile_population(l, network, &layer->synapses[k], &l->populations[k]);
+    }
+    if (status != TDSNN_OK || layer->kind == TD_LAYER_POOL) {
+        return status;
+    }
+    for (size_t n = 0; n < l->neurons; n++) {
+        size_t channels = (size_t)l->shape.c;
+        l->bias[n] = td_layer_bias(layer, (int)(n % channels), (int)(n / channels));
+    }
+    if (layer->kind == TD_LAYER_SYNAPSES) {
+        l->steps = layer->code->steps;
+        for (int k = 0; k < l->steps; k++) {
+            l->thresholds[k] = layer->code->thresholds[k];
+        }
+        compile_ticks(l);
+    }
+    return TDSNN_OK;
+}
+
+bool td_clock_can_step(const td_network *network, int layer) {
+    const td_layer *l = &network->layers[layer];
+    return l->synapse_count > 0 && network->layers[l->synapses[0].source].code != NULL;
+}
+
+tdsnn_status td_clock_layer_create(tdsnn_context *ctx, const td_network *network, int layer,
+                                   td_clock_layer **out) {
+    if (!td_clock_can_step(network, layer)) {
+        return td_error(ctx, TDSNN_ERR_UNSUPPORTED,
+                        "%s: layer '%s' reads no spikes, so its neurons cannot be stepped; give "
+                        "the input a code (--input-steps)",
+                        network->path, network->layers[layer].name);
+    }
+    td_arena *arena = td_arena_create(ctx);
+    td_clock_layer *l = arena == NULL ? NULL : td_arena_alloc(arena, 1, sizeof *l);
+    if (l != NULL) {
+        l->arena = arena;
+    }
+    if (l == NULL || compile(l, network, &network->layers[layer]) != TDSNN_OK) {
+        td_arena_destroy(arena);
+        return TDSNN_ERR_RUNTIME;
+    }
+    *out = l;
+    return TDSNN_OK;
+}
+
+void td_clock_layer_destroy(td_clock_layer *layer) {
+    if (layer != NULL) {
+        td_arena_destroy(layer->arena);
+    }
+}
+
+/* ------------------------------------------------------------------------------------- stepping */
+
+/* Whether a spike at T = 0 of this population stays away. A pool waits for every member. */
+static bool silent(const td_clock_layer *l, const population *p, td_clock_mode mode) {
+    return p->silent_zeros && !mode.all_firing && l->kind != TD_LAYER_POOL;
+}
+
+/* When each spike arrives. The populations' axonal delays make their windows start together, so
+ * local time is the sender's own. Gives the last arrival, 0 if there is none. */
+static int set_arrivals(td_clock_layer *l, td_clock_mode mode, uint8_t *const *source_times) {
+    int last = 0;
+    for (int k = 0; k < l->population_count; k++) {
+        population *p = &l->populations[k];
+        const uint8_t *times = source_times[p->source];
+        size_t count = td_shape_count(p->view);
+        bool zeros_away = silent(l, p, mode);
+        for (size_t i = 0; i < count; i++) {
+            bool late = i == p->late && times[i] < UINT8_MAX;
+            int arrival = times[i] == 0 && zeros_away ? -1 : times[i] + late;
+            p->arrivals[i] = (int16_t)arrival;
+            last = arrival > last ? arrival : last;
+        }
+    }
+    return last;
+}
+
+/* The counter's view of one arrival at neurons [n, n + count): a neuron that has received before
+ * must first leak up to this step, once however many spikes the step brings. */
+static void note_arrivals(td_clock_layer *l, size_t n, size_t count, int t,
+                          td_clock_counts *counts) {
+    if (l->kind == TD_LAYER_POOL) {
+        return; /* it does not leak */
+    }
+    for (size_t i = n; i < n + count; i++) {
+        counts->leaks += l->last_arrival[i] >= 0 && l->last_arrival[i] < t;
+        l->last_arrival[i] = (int16_t)t;
+    }
+}
+
+/* One spike reaches all its synapses: V takes the weight and, with silent zeros, U the weight it
+ * would have had from a spike at T = 0, negated. */
+static void deliver(td_clock_layer *l, const population *p, size_t neuron, int t, bool hold,
+                    td_clock_counts *counts) {
+    fan_out f = fan_out_of(l, p, neuron);
+    while (fan_out_next(&f)) {
+        const double *weights = p->weights + f.from;
+        double *potential = l->potential + f.to, *held = l->held + f.to;
+        for (size_t o = 0; o < f.outputs; o++) {
+            potential[o] += weights[o];
+        }
+        for (size_t o = 0; hold && o < f.outputs; o++) {
+            held[o] -= weights[o];
+        }
+        if (counts != NULL) {
+            counts->adds += hold ? 2 * f.outputs : f.outputs;
+            note_arrivals(l, f.to, f.outputs, t, counts);
+        }
+    }
+}
+
+static void deliver_step(td_clock_layer *l, td_clock_mode mode, int t, td_clock_counts *counts) {
+    for (int k = 0; k < l->population_count; k++) {
+        const population *p = &l->populations[k];
+        size_t count = td_shape_count(p->view);
+        for (size_t i = 0; i < count; i++) {
+            if (p->arrivals[i] == t) {
+                deliver(l, p, i, t, silent(l, p, mode), counts);
+            }
+        }
+    }
+}
+
+/* The bias neuron fires at T_b = T(1) [P 10], or at the release if that is earlier; its weight
+ * exp(-T_b/L) makes it worth exactly the bias. Lowered by tau_0, and by the constant part of the
+ * spikes at T = 0 where those are sent. */
+static void deliver_bias(td_clock_layer *l, td_clock_mode mode, int t, td_clock_counts *counts) {
+    double strength = exp(-t / l->leak);
+    double lowered = l->kind == TD_LAYER_SYNAPSES ? l->thresholds[0] : 0.0;
+    for (size_t n = 0; n < l->neurons; n++) {
+        double bias = l->bias[n] - lowered - (mode.all_firing ? l->constant[n] : 0.0);
+        l->potential[n] += -bias * strength;
+    }
+    if (counts != NULL) {
+        counts->bias_adds += l->neurons;
+        note_arrivals(l, 0, l->neurons, t, counts);
+    }
+}
+
+static void leak(td_clock_layer *l) {
+    for (size_t n = 0; n < l->neurons; n++) {
+        l->potential[n] *= l->decay;
+    }
+}
+
+static void reset(td_clock_layer *l) {
+    memset(l->potential, 0, l->neurons * sizeof *l->potential);
+    memset(l->held, 0, l->neurons * sizeof *l->held);
+    for (size_t n = 0; n < l->neurons; n++) {
+        l->last_arrival[n] = -1;
+    }
+}
+
+/* Steps 0 .. T_il: all neurons inhibited, spikes arrive, membranes leak; then the held sums join.
+ * Now V = P = -A exp(-T_il/L) [P 4, 8], tau_0 taken off A. */
+static void accumulate(td_clock_layer *l, td_clock_mode mode, int release,
+                       td_clock_counts *counts) {
+    int bias_time = (int)fmin(ceil(l->leak * log(2.0)), release);
+    for (int t = 0; t <= release; t++) {
+        if (t > 0) {
+            leak(l);
+        }
+        deliver_step(l, mode, t, counts);
+        if (t == bias_time) {
+            deliver_bias(l, mode, t, counts);
+        }
+    }
+    double strength = exp(-release / l->leak);
+    for (size_t n = 0; n < l->neurons; n++) {
+        l->potential[n] += l->held[n] * strength;
+    }
+    for (size_t n = 0; counts != NULL && n < l->neurons; n++) {
+        counts->leaks += l->last_arrival[n] < release;
+    }
+}
+
+/* One neuron after the release: fires at the first step with V >= theta = 0, at K at the latest. */
+static int tick(const td_clock_layer *l, double potential, double strength,
+                td_clock_counts *counts) {
+    int j = 0;
+    while (potential < 0.0) {
+        j++;
+        if (counts != NULL) {
+            counts->tick_leaks++;
+            counts->tick_adds++;
+        }
+        if (j == l->steps) {
+            break; /* the closing tick */
+        }
+        potential = potential * l->decay + l->ticks[j] * strength;
+    }
+    return j;
+}
+
+/* The ticking neuron drives everyone who has not fired; times in C, H, W order. */
+static void release_neurons(const td_clock_layer *l, int release, uint8_t *times,
+                            td_clock_counts *counts) {
+    double strength = exp(-release / l->leak);
+    for (size_t n = 0; n < l->neurons; n++) {
+        times[chw(l, n)] = (uint8_t)tick(l, l->potential[n], strength, counts);
+    }
+}
+
+/* The logits: P at T_il in the DNN's unit, the sign turned back. */
+static void read_out(const td_clock_layer *l, int release, double *potentials) {
+    double strength = exp(-release / l->leak);
+    for (size_t n = 0; n < l->neurons; n++) {
+        potentials[chw(l, n)] = -l->potential[n] / strength;
+    }
+}
+
+/* A max-pool counts its members' spikes and fires with the last: theta is their number. */
+static void run_pool(td_clock_layer *l, td_clock_mode mode, int last, uint8_t *times,
+                     td_clock_counts *counts) {
+    memset(l->fired, 0, l->neurons * sizeof *l->fired);
+    for (int t = 0; t <= last; t++) {
+        deliver_step(l, mode, t, counts);
+        for (size_t n = 0; n < l->neurons; n++) {
+            if (!l->fired[n] && l->potential[n] >= l->theta[n]) {
+                l->fired[n] = true;
+                times[chw(l, n)] = (uint8_t)t;
+            }
+        }
+    }
+}
+
+void td_clock_run(td_clock_layer *l, td_clock_mode mode, uint8_t *const *source_times,
+                  uint8_t *times, double *potentials, td_clock_counts *counts) {
+    if (counts != NULL) {
+        *counts = (td_clock_counts){0};
+    }
+    int last = set_arrivals(l, mode, source_times);
+    reset(l);
+    if (l->kind == TD_LAYER_POOL) {
+        run_pool(l, mode, last, times, counts);
+        return;
+    }
+    int release = mode.fixed ? l->window : last;
+    if (counts != NULL) {
+        counts->t_last_in = release;
+    }
+    accumulate(l, mode, release, counts);
+    if (l->kind == TD_LAYER_READOUT) {
+        read_out(l, release, potentials);
+    } else {
+        release_neurons(l, release, times, counts);
+    }
+}
+
+/* --------------------------------------------------------------------------------------- faults */
+
+/* The population that place falls into; *place becomes its place there. */
+static population *find_population(td_clock_layer *l, bool weights, size_t *place) {
+    population *p = l->populations;
+    for (;;) {
+        size_t count = weights ? p->weight_count : td_shape_count(p->view);
+        if (*place < count) {
+            return p;
+        }
+        *place -= count;
+        p++;
+    }
+}
+
+static void flip_exponent(double *number) {
+    uint64_t bits;
+    memcpy(&bits, number, sizeof bits);
+    bits ^= UINT64_C(1) << 52;
+    memcpy(number, &bits, sizeof bits);
+}
+
+size_t td_clock_places(const td_clock_layer *l, td_clock_fault fault) {
+    size_t weights = 0, neurons = 0;
+    for (int k = 0; k < l->population_count; k++) {
+        weights += l->populations[k].weight_count;
+        neurons += td_shape_count(l->populations[k].view);
+    }
+    switch (fault) {
+    case TD_FAULT_WEIGHT_SIGN:
+    case TD_FAULT_WEIGHT_EXPONENT:
+        return weights;
+    case TD_FAULT_ARRIVAL:
+        return neurons;
+    default:
+        return (size_t)l->steps;
+    }
+}
+
+void td_clock_mutate(td_clock_layer *l, td_clock_fault fault, size_t place) {
+    population *p;
+    switch (fault) {
+    case TD_FAULT_WEIGHT_SIGN:
+        p = find_population(l, true, &place);
+        p->weights[weight_place(p, l->shape.c, place)] *= -1.0;
+        break;
+    case TD_FAULT_WEIGHT_EXPONENT:
+        p = find_population(l, true, &place);
+        flip_exponent(&p->weights[weight_place(p, l->shape.c, place)]);
+        break;
+    case TD_FAULT_THRESHOLD:
+        flip_exponent(&l->thresholds[place]);
+        compile_ticks(l);
+        break;
+    case TD_FAULT_TICK:
+        l->ticks[place] *= 1.1;
+        break;
+    case TD_FAULT_ARRIVAL:
+        p = find_population(l, false, &place);
+        p->late = place;
+        break;
+    }
+}
