@@ -76,7 +76,7 @@ typedef struct tdsnn_eval_result {
 
 /* Errors: TDSNN_ERR_USAGE (data of another shape or scale than the model's, output files that
  * exist), TDSNN_ERR_UNSUPPORTED, TDSNN_ERR_INPUT, TDSNN_ERR_RUNTIME, TDSNN_ERR_CANCELLED; no
- * output file is left then. Memory: tdsnn_eval_result_free. */
+ * output file is left half-written. Memory: tdsnn_eval_result_free. */
 TDSNN_API tdsnn_status tdsnn_eval(tdsnn_context *ctx, const tdsnn_model *model,
                                   const tdsnn_data *data, const tdsnn_eval_options *options,
                                   tdsnn_eval_result **result);

@@ -82,9 +82,14 @@ void td_error_clear(tdsnn_context *ctx) {
 
 tdsnn_status td_error_in(tdsnn_context *ctx, tdsnn_status status, const char *prefix) {
     pthread_mutex_lock(&ctx->error_lock);
-    char copy[sizeof ctx->error];
-    memcpy(copy, ctx->error, sizeof copy);
-    snprintf(ctx->error, sizeof ctx->error, "%s: %s", prefix, copy);
+    size_t room = sizeof ctx->error - 1, ahead = strlen(prefix) + 2, length = strlen(ctx->error);
+    if (ahead < room) {
+        length = length > room - ahead ? room - ahead : length;
+        memmove(ctx->error + ahead, ctx->error, length);
+        memcpy(ctx->error, prefix, ahead - 2);
+        memcpy(ctx->error + ahead - 2, ": ", 2);
+        ctx->error[ahead + length] = '\0';
+    }
     pthread_mutex_unlock(&ctx->error_lock);
     return status;
 }

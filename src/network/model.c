@@ -1,5 +1,7 @@
 #include "network/model.h"
 
+#include <stdlib.h>
+
 #include "onnx/onnx.h"
 
 static const char *shape_text(td_arena *arena, td_shape s) {
@@ -185,4 +187,15 @@ tdsnn_status tdsnn_model_get_shape(tdsnn_context *ctx, const tdsnn_model *model,
 
 const char *tdsnn_model_metadata(const tdsnn_model *model, const char *key) {
     return model->graph == NULL ? NULL : td_graph_metadata(model->graph, key);
+}
+
+tdsnn_status td_scale_fits(tdsnn_context *ctx, const tdsnn_model *model, double scale) {
+    const char *recorded = tdsnn_model_metadata(model, "tdsnn.scale");
+    if (recorded == NULL || strtod(recorded, NULL) == scale) {
+        return TDSNN_OK;
+    }
+    return td_error(ctx, TDSNN_ERR_USAGE,
+                    "'%s' was converted for data of scale %s, but this data has scale %.17g; give "
+                    "--scale %s or convert again",
+                    model->path, recorded, scale, recorded);
 }

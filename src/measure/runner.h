@@ -1,0 +1,33 @@
+/* One way to run any model on one sample: densely, by the reference engine or by the clock. */
+#ifndef TD_MEASURE_RUNNER_H
+#define TD_MEASURE_RUNNER_H
+
+#include <tdsnn/eval.h>
+
+#include "engine/engine.h"
+
+/* What all threads share of a model being run; a plain model has no network. */
+typedef struct td_program {
+    const td_graph *graph;
+    td_network *network; /* NULL: dense */
+    tdsnn_engine engine;
+    td_shape input;
+    int outputs;
+} td_program;
+tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, tdsnn_engine engine,
+                               td_program *program);
+void td_program_free(td_program *program);
+
+/* One thread's session. */
+typedef struct td_runner td_runner;
+tdsnn_status td_runner_create(tdsnn_context *ctx, const td_program *program, td_runner **runner);
+void td_runner_destroy(td_runner *runner);
+
+/* Runs one sample, [C][H][W], and gives its logits, [outputs]; valid until the next run. Never
+ * fails. */
+void td_runner_run(td_runner *runner, const float *sample, const float **logits);
+
+/* The spike times of the last run; NULL for a dense runner. */
+const td_activity *td_runner_activity(const td_runner *runner);
+
+#endif
