@@ -345,7 +345,7 @@ static tdsnn_status report_layers(evaluation *e, const td_counter *counter) {
             add_counts(&r->total, &out->counts);
         }
     }
-    r->latency_fixed = td_latency_fixed(network);
+    r->latency_fixed = td_counter_latency_fixed(counter);
     r->latency_dynamic = td_counter_latency_dynamic(counter);
     return TDSNN_OK;
 }
