@@ -61,14 +61,17 @@ TDSNN_API int tdsnn_code_encode_double(const tdsnn_code *code, double x);
 /* What a spike at `time` stands for, from the formula in double (values[] is this as float). */
 TDSNN_API double tdsnn_code_value(const tdsnn_code *code, int time);
 
-/* The max-pool with a ticking neuron [P 12-14], its members silent at T = 0 (offset 0). The neuron
- * leaks, every member's spike at T > 0 adds -w_k, the inhibition ends at T_il = t_max, and from
- * then on it is ticked with w_tick. It fires exactly at t_max, whatever the other members do, if
- * and only if w_tick / w_k lies in the open interval (or on its lower end) low = C N /
- * (exp(t_max/L) - 1),  high = C / (exp((t_max - 1)/L) - 1),  C = 1 - exp(-1/L): `low` from all N
- * members at t_max, `high` from one alone; high is +inf at t_max = 1. members: N >= 1; leak: L > 0;
- * t_max: the latest member's spike time, 1 .. 255. False (and the outputs untouched) if the
- * interval is empty or an argument out of range. */
+/* The max-pool with a ticking neuron [P 12-14], its members silent at T = 0 (offset 0).
+ *
+ * The neuron leaks, every member's spike at T > 0 adds -w_k, the inhibition ends at T_il = t_max,
+ * and from then on it is ticked with w_tick. It fires exactly at t_max, whatever the other members
+ * do, if and only if w_tick / w_k lies in the open interval (or on its lower end)
+ *     low  = C N / (exp(t_max/L) - 1)        from all N members at t_max
+ *     high = C / (exp((t_max - 1)/L) - 1)    from one alone; +inf at t_max = 1
+ * with C = 1 - exp(-1/L).
+ *
+ * members: N >= 1; leak: L > 0; t_max: the latest member's spike time, 1 .. 255. False, and the
+ * outputs untouched, if the interval is empty or an argument out of range. */
 TDSNN_API bool tdsnn_pool_tick_range(int members, double leak, int t_max, double *low,
                                      double *high);
 
