@@ -61,7 +61,8 @@ typedef struct tdsnn_eval_result {
     int outputs;
     bool labelled, spiking;
     uint64_t top1, top5;           /* correct samples */
-    double seconds;                /* reading, encoding and running */
+    double seconds;                /* reading, encoding and running, all threads together */
+    double run_seconds;            /* running alone, summed over the threads */
     tdsnn_counts total;            /* hidden layers, pools included, and the read-out */
     uint64_t input_spikes;         /* of the input population */
     uint64_t input_neurons;
@@ -71,6 +72,8 @@ typedef struct tdsnn_eval_result {
     tdsnn_eval_layer *layers;
     bool compared;                 /* with options->against: */
     uint64_t agreements;           /* samples with the same prediction */
+    uint64_t against_top1;         /* correct samples of the second model */
+    double against_run_seconds;    /* as run_seconds, of the second model */
     double max_abs_error, mean_abs_error; /* of the logits */
 } tdsnn_eval_result;
 

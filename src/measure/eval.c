@@ -21,6 +21,7 @@ typedef struct worker {
     float *sample;
     td_runner *runner, *against;
     td_counter *counter; /* NULL for a plain model */
+    double run_seconds, against_run_seconds;
 } worker;
 
 typedef struct evaluation {
@@ -81,6 +82,12 @@ static void keep_times(const evaluation *e, const td_activity *activity, uint8_t
     }
 }
 
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Runs sample `index` of the chunk. */
 static tdsnn_status run_sample(void *arg, size_t index, int number) {
     evaluation *e = arg;
@@ -92,7 +99,9 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
         return status;
     }
     const float *logits;
+    double start = now();
     td_runner_run(w->runner, w->sample, &logits);
+    w->run_seconds += now() - start;
     memcpy(e->logits + index * outputs, logits, outputs * sizeof *logits);
     if (w->counter != NULL) {
         td_counter_add(w->counter, td_runner_activity(w->runner));
@@ -101,7 +110,9 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
         keep_times(e, td_runner_activity(w->runner), e->times + index * e->times_size);
     }
     if (w->against != NULL) {
+        start = now();
         td_runner_run(w->against, w->sample, &logits);
+        w->against_run_seconds += now() - start;
         memcpy(e->against_logits + index * outputs, logits, outputs * sizeof *logits);
     }
     return TDSNN_OK;
@@ -117,15 +128,14 @@ static int rank_of(const float *logits, int outputs, int label) {
 }
 
 static void score(evaluation *e, const float *logits, int label) {
-    if (label >= 0 && label < e->program.outputs) {
-        int rank = rank_of(logits, e->program.outputs, label);
-        e->result->top1 += rank == 0;
-        e->result->top5 += rank < 5;
-    }
+    int rank = rank_of(logits, e->program.outputs, label);
+    e->result->top1 += rank == 0;
+    e->result->top5 += rank < 5;
 }
 
-static void compare(evaluation *e, const float *logits, const float *against) {
+static void compare(evaluation *e, const float *logits, const float *against, int label) {
     int outputs = e->program.outputs;
+    e->result->against_top1 += label >= 0 && td_prediction(against, outputs) == label;
     e->result->agreements += td_prediction(logits, outputs) == td_prediction(against, outputs);
     for (int i = 0; i < outputs; i++) {
         double error = (double)logits[i] - (double)against[i];
@@ -152,9 +162,12 @@ static tdsnn_status write_times(evaluation *e, const uint8_t *times) {
 static tdsnn_status finish_sample(evaluation *e, size_t index) {
     const float *logits = e->logits + index * (size_t)e->program.outputs;
     tdsnn_status status = TDSNN_OK;
-    score(e, logits, e->labels[index]);
+    int label = e->labels[index];
+    if (label >= 0 && label < e->program.outputs) {
+        score(e, logits, label);
+    }
     if (e->against.graph != NULL) {
-        compare(e, logits, e->against_logits + index * (size_t)e->program.outputs);
+        compare(e, logits, e->against_logits + index * (size_t)e->program.outputs, label);
     }
     if (e->predictions_file != NULL) {
         status =
@@ -353,6 +366,10 @@ static tdsnn_status report_layers(evaluation *e, const td_counter *counter) {
 static tdsnn_status report(evaluation *e, double seconds) {
     tdsnn_eval_result *r = e->result;
     r->seconds = seconds;
+    for (int t = 0; t < e->threads; t++) {
+        r->run_seconds += e->workers[t].run_seconds;
+        r->against_run_seconds += e->workers[t].against_run_seconds;
+    }
     r->mean_abs_error = e->error_sum / ((double)r->samples * (double)r->outputs);
     if (network_of(e) == NULL) {
         for (int i = 0; i < e->program.graph->node_count; i++) {
@@ -366,12 +383,6 @@ static tdsnn_status report(evaluation *e, double seconds) {
         td_counter_merge(counter, e->workers[t].counter);
     }
     return report_layers(e, counter);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static tdsnn_status run(evaluation *e) {
