@@ -12,8 +12,8 @@ extern "C" {
 #define TDSNN_MAX_STEPS 255
 /* Beyond these a code's thresholds and values run into each other, or out of range, as floats. */
 #define TDSNN_MAX_LEAK 65536.0
-#define TDSNN_MIN_SCALE 1e-30
-#define TDSNN_MAX_SCALE 1e30
+#define TDSNN_MIN_SCALE 7.8886090522101181e-31 /* 2^-100 */
+#define TDSNN_MAX_SCALE 1.2676506002282294e30  /* 2^100 */
 
 /* How the thresholds lie between the values. */
 typedef enum tdsnn_rounding {

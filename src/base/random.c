@@ -10,7 +10,7 @@ static uint64_t splitmix(uint64_t *x) {
 }
 
 static uint64_t rotate(uint64_t x, int by) {
-    return (x << by) | (x >> (64 - by));
+    return (x << by) | (x >> (-by & 63)); /* by may be 0 */
 }
 
 void td_random_seed(td_random *r, uint64_t seed, uint64_t stream) {

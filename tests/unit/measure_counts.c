@@ -1,0 +1,273 @@
+#include "measure/counts.h"
+
+#include <string.h>
+
+#include "engine/clock.h"
+#include "random_network.h"
+#include "tap.h"
+
+static tdsnn_context *ctx;
+
+/* Spike times of every layer; silent or not, early or late, unlike any real network's if `wild`. */
+static void make_times(td_random *r, const td_network *n, td_activity *a, td_reference *reference,
+                       bool wild) {
+    td_reference_run(reference, a);
+    for (int i = 0; wild && i < n->layer_count; i++) {
+        const td_layer *layer = &n->layers[i];
+        if (layer->kind == TD_LAYER_POOL) {
+            td_pool_times(layer, a->times[layer->synapses[0].source], a->times[i]);
+        } else if (layer->code != NULL) {
+            int silence = random_int(r, 0, 3), last = random_int(r, 0, layer->code->steps);
+            for (size_t j = 0; j < td_shape_count(layer->shape); j++) {
+                bool fires = random_int(r, 0, 3) >= silence;
+                a->times[i][j] = fires ? (uint8_t)random_int(r, 0, last) : 0;
+            }
+        }
+    }
+}
+
+/* The brute-force counts of one layer, both conventions, added to *sum. */
+static void count_by_stepping(const td_network *n, int i, const td_activity *a, int offset,
+                              tdsnn_counts *sum, uint64_t *t_last_in) {
+    const td_layer *layer = &n->layers[i];
+    size_t count = td_shape_count(layer->shape);
+    uint8_t *times = td_alloc(ctx, count, 1);
+    double *potentials = td_alloc(ctx, count, sizeof *potentials);
+    td_clock_counts silent, firing;
+    td_clock_layer *clock;
+    td_clock_layer_create(ctx, n, i, &clock);
+    td_clock_run(clock, (td_clock_mode){false, false}, a->times, times, potentials, &silent);
+    td_clock_run(clock, (td_clock_mode){false, true}, a->times, times, potentials, &firing);
+    td_clock_layer_destroy(clock);
+    *t_last_in += (uint64_t)silent.t_last_in;
+    sum->bias_adds += silent.bias_adds;
+    sum->paper_leaks += firing.leaks;
+    sum->silent_leaks += silent.leaks;
+    if (layer->kind == TD_LAYER_POOL) {
+        sum->pool_adds += firing.adds;
+    } else {
+        sum->paper_adds += firing.adds;
+        sum->silent_adds += silent.adds;
+        sum->macs += firing.adds;
+        sum->executed_macs += offset == 0 ? silent.adds / 2 : 0;
+    }
+    td_free(times);
+    td_free(potentials);
+}
+
+/* Every count that the stepped neurons produce. Ticks are compared where the spike times are the
+ * network's own, by test_ticks; executed_macs at offset 0, where each event is two adds. */
+static bool same(const tdsnn_counts *a, const tdsnn_counts *b, int offset) {
+    return a->paper_adds == b->paper_adds && a->paper_leaks == b->paper_leaks &&
+           a->silent_adds == b->silent_adds && a->silent_leaks == b->silent_leaks &&
+           a->bias_adds == b->bias_adds && a->pool_adds == b->pool_adds && a->macs == b->macs &&
+           (offset == 1 || a->executed_macs == b->executed_macs);
+}
+
+static void test_random(int offset, bool wild) {
+    uint64_t layers = 0, wrong = 0, leaks = 0;
+    for (uint64_t seed = 0; seed < 150; seed++) {
+        td_random r;
+        td_random_seed(&r, seed, (uint64_t)(100 + offset * 2 + wild));
+        random_network_options options = {offset, TDSNN_ROUND_NEAREST, true, seed % 2 == 0};
+        td_network *n = random_network(ctx, &r, &options);
+        td_activity *a;
+        td_reference *reference;
+        td_counter *counter;
+        td_activity_create(ctx, n, &a);
+        td_reference_create(ctx, n, &reference);
+        td_counter_create(ctx, n, &counter);
+        tdsnn_counts brute[8] = {0};
+        uint64_t t_last_in[8] = {0}, found;
+        for (int s = 0; s < 3; s++) {
+            random_sample(&r, n, a->input);
+            make_times(&r, n, a, reference, wild);
+            td_counter_add(counter, a);
+            for (int i = 1; i < n->layer_count; i++) {
+                count_by_stepping(n, i, a, offset, &brute[i], &t_last_in[i]);
+            }
+        }
+        for (int i = 1; i < n->layer_count; i++) {
+            tdsnn_counts c = td_counter_layer(counter, i, &found);
+            bool equal = same(&c, &brute[i], offset) && found == t_last_in[i];
+            layers++;
+            leaks += c.paper_leaks + c.silent_leaks;
+            wrong += !equal;
+            if (!equal) {
+                printf("# seed %d, layer %d differs\n", (int)seed, i);
+            }
+        }
+        td_counter_destroy(counter);
+        td_reference_destroy(reference);
+        td_activity_destroy(a);
+        td_network_destroy(n);
+    }
+    ok(wrong == 0 && leaks > 10000,
+       "offset %d, %s spike times, seeds 0 .. 149: %d of %d layers differ from the stepped count",
+       offset, wild ? "wild" : "real", (int)wrong, (int)layers);
+}
+
+/* Ticks, spikes and zero spikes, on a network's own spike times. */
+static void test_ticks(int offset) {
+    int wrong = 0;
+    uint64_t zeros = 0;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        td_random r;
+        td_random_seed(&r, seed, 200);
+        random_network_options options = {offset, TDSNN_ROUND_NEAREST, true, false};
+        td_network *n = random_network(ctx, &r, &options);
+        td_activity *a;
+        td_reference *reference;
+        td_counter *counter;
+        td_activity_create(ctx, n, &a);
+        td_reference_create(ctx, n, &reference);
+        td_counter_create(ctx, n, &counter);
+        random_sample(&r, n, a->input);
+        td_reference_run(reference, a);
+        td_counter_add(counter, a);
+        for (int i = 1; i < n->layer_count; i++) {
+            const td_layer *layer = &n->layers[i];
+            uint64_t ignored;
+            tdsnn_counts c = td_counter_layer(counter, i, &ignored);
+            td_clock_layer *clock;
+            td_clock_counts stepped;
+            double *potentials = td_alloc(ctx, td_shape_count(layer->shape), sizeof *potentials);
+            td_clock_layer_create(ctx, n, i, &clock);
+            td_clock_run(clock, (td_clock_mode){false, false}, a->times, a->times[i], potentials,
+                         &stepped);
+            td_clock_layer_destroy(clock);
+            td_free(potentials);
+            uint64_t spikes = 0, silent = 0, count = td_shape_count(layer->shape);
+            for (size_t j = 0; layer->code != NULL && j < count; j++) {
+                spikes += a->times[i][j] > 0;
+                silent += a->times[i][j] == 0;
+            }
+            bool hidden = layer->kind != TD_LAYER_READOUT;
+            wrong += c.ticks != stepped.tick_adds || c.ticks != stepped.tick_leaks;
+            wrong += c.neurons != (hidden ? count : 0);
+            wrong += c.spikes != (offset == 1 && hidden ? count : spikes);
+            wrong += c.zero_spikes != (offset == 0 && layer->feeds_pool ? silent : 0);
+            zeros += c.zero_spikes;
+        }
+        td_counter_destroy(counter);
+        td_reference_destroy(reference);
+        td_activity_destroy(a);
+        td_network_destroy(n);
+    }
+    ok(wrong == 0 && (offset == 1 || zeros > 0),
+       "offset %d: ticks, neurons, spikes and zero spikes: %d wrong", offset, wrong);
+}
+
+/* Sums of two counters are the sums of one that saw all samples; latency by hand. */
+static void test_merge_and_latency(void) {
+    td_random r;
+    td_random_seed(&r, 3, 300);
+    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false};
+    td_network *n = random_network(ctx, &r, &options);
+    td_activity *a;
+    td_reference *reference;
+    td_counter *all, *first, *second;
+    td_activity_create(ctx, n, &a);
+    td_reference_create(ctx, n, &reference);
+    td_counter_create(ctx, n, &all);
+    td_counter_create(ctx, n, &first);
+    td_counter_create(ctx, n, &second);
+    for (int s = 0; s < 6; s++) {
+        random_sample(&r, n, a->input);
+        td_reference_run(reference, a);
+        td_counter_add(all, a);
+        td_counter_add(s % 2 ? first : second, a);
+    }
+    td_counter_merge(first, second);
+    int wrong = td_counter_latency_dynamic(all) != td_counter_latency_dynamic(first);
+    uint64_t x, y;
+    for (int i = 0; i < n->layer_count; i++) {
+        tdsnn_counts c = td_counter_layer(all, i, &x), d = td_counter_layer(first, i, &y);
+        wrong += memcmp(&c, &d, sizeof c) != 0 || x != y;
+    }
+    ok(wrong == 0, "merged counters hold the sums");
+    td_counter_destroy(all);
+    td_counter_destroy(first);
+    td_counter_destroy(second);
+    td_reference_destroy(reference);
+    td_activity_destroy(a);
+    td_network_destroy(n);
+}
+
+/* A chain of two layers and a pool: the longest path is the sum of the windows that are waited for.
+ * A shortcut around the second layer does not shorten it. */
+static void test_latency(void) {
+    tdsnn_code in, hidden;
+    tdsnn_code_make(ctx, 20, 10, 1, TDSNN_ROUND_NEAREST, 0, &in);
+    tdsnn_code_make(ctx, 20, 4, 1, TDSNN_ROUND_NEAREST, 0, &hidden);
+    float one = 1.0f, zero = 0.0f;
+    td_shape shape = {1, 1, 1, false};
+    td_synapses from[4][2];
+    for (int i = 0; i < 4; i++) {
+        td_synapses s = {.source = i, .view = shape, .window = TD_WINDOW_ONE, .groups = 1};
+        s.weights = s.packed = &one;
+        from[i][0] = from[i][1] = s;
+    }
+    from[3][1].source = 1;
+    td_layer layers[5] = {
+        {.name = "in", .kind = TD_LAYER_INPUT, .shape = shape, .code = &in},
+        {.name = "a", .kind = TD_LAYER_SYNAPSES, .code = &hidden, .synapses = from[0]},
+        {.name = "pool", .kind = TD_LAYER_POOL, .code = &hidden, .synapses = from[1]},
+        {.name = "b", .kind = TD_LAYER_SYNAPSES, .code = &hidden, .synapses = from[2]},
+        {.name = "out", .kind = TD_LAYER_READOUT, .synapses = from[3]}};
+    for (int i = 0; i < 5; i++) {
+        layers[i].shape = shape;
+        layers[i].synapse_count = i == 0 ? 0 : i == 4 ? 2 : 1;
+        layers[i].bias = layers[i].event_bias = &zero;
+    }
+    td_network n = {.path = "latency", .layer_count = 5, .layers = layers, .classes = 1};
+    td_counter *counter;
+    td_activity *a;
+    td_counter_create(ctx, &n, &counter);
+    td_activity_create(ctx, &n, &a);
+    ok(td_counter_latency_fixed(counter) == 10 + 4 + 4, "fixed: 10 + 4 + 4 steps");
+    a->times[0][0] = 7;
+    a->times[1][0] = a->times[2][0] = 3;
+    a->times[3][0] = 0;
+    td_counter_add(counter, a);
+    ok(td_counter_latency_dynamic(counter) == 7 + 3 + 3,
+       "dynamic: 7, 3, and 3 for the shortcut's spike");
+    uint64_t t;
+    tdsnn_counts c = td_counter_layer(counter, 4, &t);
+    /* paper: two synapses, spikes at 3 and 0, bias at 3 (T(1) = 14 > T_il): steps {0, 3}, one leak.
+     * silent: the one at 3 alone. */
+    ok(t == 3 && c.paper_adds == 2 && c.silent_adds == 2 && c.paper_leaks == 1 &&
+           c.silent_leaks == 0 && c.bias_adds == 1 && c.ticks == 0 && c.neurons == 0,
+       "the read-out by hand");
+    c = td_counter_layer(counter, 1, &t);
+    ok(tdsnn_ops_paper(&c) == 1 + 0 + 2 * 3 + 1 && tdsnn_ops_silent(&c) == 2 + 0 + 2 * 3 + 1,
+       "operations: adds, leaks, two a tick, bias");
+    c = td_counter_layer(counter, 2, &t);
+    ok(t == 0 && c.pool_adds == 1 && tdsnn_ops_paper(&c) == 1 && tdsnn_ops_silent(&c) == 1,
+       "a pool adds once a member");
+    td_counter_destroy(counter);
+
+    layers[0].code = NULL;
+    td_counter_create(ctx, &n, &counter);
+    td_counter_add(counter, a);
+    c = td_counter_layer(counter, 1, &t);
+    ok(t == 0 && c.paper_adds == 2 && c.silent_adds == 2 && c.macs == 1 && c.paper_leaks == 0 &&
+           c.executed_macs == 1 && td_counter_latency_fixed(counter) == 8,
+       "behind an analog input: dense multiply-adds, no window");
+    td_counter_destroy(counter);
+    layers[0].code = &in;
+    td_activity_destroy(a);
+}
+
+int main(void) {
+    ctx = tdsnn_context_create();
+    for (int offset = 0; offset < 2; offset++) {
+        test_random(offset, true);
+        test_random(offset, false);
+        test_ticks(offset);
+    }
+    test_merge_and_latency();
+    test_latency();
+    tdsnn_context_destroy(ctx);
+    return tap_end();
+}
