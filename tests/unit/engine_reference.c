@@ -1,0 +1,112 @@
+/* The reference engine against the dense oracle, which runs the same graph node by node, constants
+ * and zero padding as they stand there. The two add in different orders, so a spike time may differ
+ * where the drive lies at a threshold, and nowhere else. */
+#include "engine/engine.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "dense/dense.h"
+#include "random_graph.h"
+#include "tap.h"
+
+#define GRAPHS 200
+
+static int node_named(const td_graph *graph, const char *name) {
+    for (int i = 0; i < graph->node_count; i++) {
+        if (strcmp(graph->nodes[i].name, name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Whether the drive lies between the two codes up to rounding. */
+static bool at_threshold(const tdsnn_code *code, float drive, int time) {
+    double slack = 1e-4 * (1.0 + fabs((double)drive));
+    return tdsnn_code_encode_double(code, drive - slack) <= time &&
+           time <= tdsnn_code_encode_double(code, drive + slack);
+}
+
+typedef struct tally {
+    size_t neurons, differing, wrong, logits_wrong;
+} tally;
+
+/* Compares layer after layer, up to the first on which the two differ: from there on their inputs
+ * are not the same. */
+static void compare(const td_graph *graph, const td_network *network, const td_dense *dense,
+                    const td_activity *a, tally *sum) {
+    for (int i = 1; i < network->layer_count; i++) {
+        const td_layer *layer = &network->layers[i];
+        const float *drives = td_dense_value(dense, node_named(graph, layer->name));
+        size_t count = td_shape_count(layer->shape), differing = 0;
+        for (size_t n = 0; n < count; n++) {
+            if (layer->kind == TD_LAYER_READOUT) {
+                sum->logits_wrong += !(fabsf(drives[n] - a->logits[n]) <= 1e-3f);
+            } else if (layer->kind == TD_LAYER_POOL) {
+                differing += drives[n] != layer->code->values[a->times[i][n]];
+                sum->wrong += drives[n] != layer->code->values[a->times[i][n]];
+            } else if (tdsnn_code_encode(layer->code, drives[n]) != a->times[i][n]) {
+                differing++;
+                sum->wrong += !at_threshold(layer->code, drives[n], a->times[i][n]);
+            }
+        }
+        sum->neurons += count;
+        sum->differing += differing;
+        if (differing > 0) {
+            return;
+        }
+    }
+}
+
+static void run_graph(tdsnn_context *ctx, uint64_t seed, tally *sum) {
+    td_graph *graph = random_graph(ctx, seed);
+    td_network *network = NULL;
+    td_dense *dense = NULL;
+    td_reference *reference = NULL;
+    td_activity *a = NULL;
+    if (td_network_create(ctx, graph, &network) != TDSNN_OK ||
+        td_dense_create(ctx, graph, &dense) != TDSNN_OK ||
+        td_reference_create(ctx, network, &reference) != TDSNN_OK ||
+        td_activity_create(ctx, network, &a) != TDSNN_OK) {
+        ok(false, "seed %llu: %s", (unsigned long long)seed, tdsnn_last_error(ctx));
+        exit(1);
+    }
+    td_random random;
+    td_random_seed(&random, seed, 2);
+    for (size_t i = 0; i < td_shape_count(graph->nodes[0].shape); i++) {
+        a->input[i] = (float)td_random_uniform(&random);
+    }
+    td_dense_run(dense, a->input);
+    td_reference_run(reference, a);
+    tally one = {0};
+    compare(graph, network, dense, a, &one);
+    if (one.wrong + one.logits_wrong > 0) {
+        printf("# seed %llu: %zu of %zu neurons wrong, %zu logits\n", (unsigned long long)seed,
+               one.wrong, one.neurons, one.logits_wrong);
+    }
+    sum->neurons += one.neurons;
+    sum->differing += one.differing;
+    sum->wrong += one.wrong;
+    sum->logits_wrong += one.logits_wrong;
+    td_activity_destroy(a);
+    td_reference_destroy(reference);
+    td_dense_destroy(dense);
+    td_network_destroy(network);
+    td_graph_destroy(graph);
+}
+
+int main(void) {
+    tdsnn_context *ctx = tdsnn_context_create();
+    tally sum = {0};
+    for (uint64_t seed = 0; seed < GRAPHS; seed++) {
+        run_graph(ctx, seed, &sum);
+    }
+    printf("# %d graphs, %zu neurons, %zu spike times differ at a threshold\n", GRAPHS, sum.neurons,
+           sum.differing);
+    ok(sum.neurons > 50000, "the graphs are not trivial");
+    ok(sum.wrong == 0, "spike times are those of the dense graph, but at thresholds");
+    ok(sum.logits_wrong == 0, "and so are the logits");
+    tdsnn_context_destroy(ctx);
+    return tap_end();
+}
