@@ -21,19 +21,21 @@ typedef struct tdsnn_verify_options {
 typedef struct tdsnn_verify_failure {
     const char *check; /* "neuron against formula", "float against double", "read-out" */
     const char *layer; /* its name */
-    const char *mode;  /* "dynamic, silent", ... */
+    const char *mode;  /* "dynamic, silent", ...; "" for float against double */
     size_t sample;
-    int channel, y, x; /* the neuron */
+    int channel, y, x;             /* the neuron */
     int time_found, time_expected; /* spike times; -1 at the read-out */
-    double drive;      /* A, in double */
-    double threshold;  /* tau of the first step on which the two differ */
-    double bound;      /* float against double: gamma_m (|b| + sum |w| v) */
+    int step;         /* the first step on which the two differ: the earlier of the times */
+    double drive;     /* A, in double */
+    double threshold; /* tau of that step; at the read-out, the value found instead of A */
+    double bound;     /* how far rounding may part them: gamma_m (|b| + sum |w| v); 0: not at all */
 } tdsnn_verify_failure;
 
 typedef struct tdsnn_verify_layer {
     const char *name;
-    const char *kind;
-    uint64_t neurons_checked; /* neurons x samples x modes */
+    const char *kind;         /* "input", "synapses", "max-pool", "read-out"; "analog": behind an
+                               * input without a code, not spiking and not checked */
+    uint64_t neurons_checked; /* neurons x samples x modes; at the read-out, potentials */
     uint64_t neuron_vs_formula_mismatches;
     uint64_t float_vs_double_mismatches;   /* all of them, within the bound or not */
     uint64_t float_vs_double_beyond_bound; /* those that are errors */
@@ -42,10 +44,11 @@ typedef struct tdsnn_verify_layer {
 typedef struct tdsnn_verify_result {
     size_t samples;
     int mode_count; /* 4 at offset 0 (fixed or dynamic, silent or all-firing), 2 at offset 1 */
-    uint64_t neurons_checked;
+    uint64_t neurons_checked; /* of hidden layers, max-pools included */
     uint64_t neuron_vs_formula_mismatches;
-    uint64_t float_vs_double_mismatches, float_vs_double_beyond_bound;
-    uint64_t readout_mismatches;  /* potentials against the formula beyond rounding */
+    uint64_t float_vs_double_mismatches;   /* of spike times, within the bound or not */
+    uint64_t float_vs_double_beyond_bound; /* those beyond it, and logits beyond theirs */
+    uint64_t readout_mismatches;           /* potentials against the formula beyond rounding */
     uint64_t predictions_changed; /* samples: float engine against the whole network in double */
     double seconds;
     int layer_count;

@@ -17,6 +17,9 @@ typedef struct td_drive {
 void td_formula_drives(const td_network *network, const td_layer *layer, uint8_t *const *times,
                        td_drive *drives);
 
+/* The spike times of a max-pool: the latest of each window's members present, 0 without any. */
+void td_formula_pool(const td_layer *layer, const uint8_t *source_times, uint8_t *times);
+
 /* How far a float sum in any order of fused multiply-adds may lie from A:
  * gamma_m (|b| + sum |w| v), m = n + 2, gamma_m = m u / (1 - m u), u = 2^-24. */
 double td_formula_float_bound(const td_drive *drive);
