@@ -1,0 +1,36 @@
+/* What the readers of this room share: an opened data set. */
+#ifndef TD_DATA_DATA_H
+#define TD_DATA_DATA_H
+
+#include <tdsnn/data.h>
+
+#include "data/array.h"
+
+/* Gives sample `index`, which exists; *label is written in any case (-1: unlabelled). Threads:
+ * safe. */
+typedef void (*td_data_read_fn)(const tdsnn_data *data, size_t index, float *values, int *label);
+
+struct tdsnn_data {
+    tdsnn_data_info info;
+    tdsnn_data_options options;
+    char *spec;
+    td_data_read_fn read;
+    td_array samples, labels; /* of data that lies in memory; labels of type UINT8 .. INT64 */
+};
+
+/* Opens what comes after "NAME:" ("" if nothing does): fills info but for spec, and read, or calls
+ * td_data_adopt. Whatever it has put into `data` is freed by the caller, also after an error. */
+typedef tdsnn_status (*td_data_open_fn)(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
+tdsnn_status td_data_open_glyphs(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
+tdsnn_status td_data_open_mnist(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
+tdsnn_status td_data_open_random(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
+tdsnn_status td_data_open_npy(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
+tdsnn_status td_data_open_npz(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
+
+/* Makes data->samples, [N], [N][F], [N][H][W] or [N][C][H][W], and data->labels, [N] or empty, the
+ * data set. `place` is the file, for messages; scale: in force where the options name none.
+ * Errors: TDSNN_ERR_INPUT if they contradict each other, a value is not finite or a label is no
+ * class. */
+tdsnn_status td_data_adopt(tdsnn_context *ctx, const char *place, double scale, tdsnn_data *data);
+
+#endif
