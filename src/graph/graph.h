@@ -10,31 +10,31 @@
 #include "graph/source.h"
 
 typedef enum td_op {
-    TD_OP_INPUT,       /* node 0, always */
-    TD_OP_CONV,        /* weights [C][Cin/groups][kh][kw], bias [C] */
-    TD_OP_INNER,       /* weights [C][Cin], bias [C]; input and output flat */
-    TD_OP_SUB,         /* minus operand[C], a constant a channel */
-    TD_OP_DIV,         /* by operand[C] */
-    TD_OP_MUL,         /* times operand[C] */
-    TD_OP_SHIFT,       /* plus operand[C] (Add of a constant) */
-    TD_OP_ADD,         /* the sum of two or more values of one shape */
+    TD_OP_INPUT, /* node 0, always */
+    TD_OP_CONV,  /* weights [C][Cin/groups][kh][kw], bias [C] */
+    TD_OP_INNER, /* weights [C][Cin], bias [C]; input and output flat */
+    TD_OP_SUB,   /* minus operand[C], a constant a channel */
+    TD_OP_DIV,   /* by operand[C] */
+    TD_OP_MUL,   /* times operand[C] */
+    TD_OP_SHIFT, /* plus operand[C] (Add of a constant) */
+    TD_OP_ADD,   /* the sum of two or more values of one shape */
     TD_OP_RELU,
-    TD_OP_CODE,        /* x -> code->values[T(x)] */
-    TD_OP_MAXPOOL,     /* over the members of the window that are present */
-    TD_OP_FLATTEN,     /* [C][H][W] -> [C*H*W] */
-    TD_OP_SOFTMAX,     /* last node only */
-    TD_OP_LOGSOFTMAX,  /* last node only */
+    TD_OP_CODE,       /* x -> code->values[T(x)] */
+    TD_OP_MAXPOOL,    /* over the members of the window that are present */
+    TD_OP_FLATTEN,    /* [C][H][W] -> [C*H*W] */
+    TD_OP_SOFTMAX,    /* last node only */
+    TD_OP_LOGSOFTMAX, /* last node only */
     TD_OP_COUNT
 } td_op;
 
 typedef struct td_node {
     td_op op;
-    const char *name; /* unique */
-    int input_count;  /* 0 for the input */
-    int *inputs;      /* earlier nodes */
-    td_shape shape;   /* of what it gives */
-    td_window window; /* CONV, MAXPOOL */
-    int groups;       /* CONV */
+    const char *name;            /* unique */
+    int input_count;             /* 0 for the input */
+    int *inputs;                 /* earlier nodes */
+    td_shape shape;              /* of what it gives */
+    td_window window;            /* CONV, MAXPOOL */
+    int groups;                  /* CONV */
     const float *weights, *bias; /* CONV, INNER; bias is never NULL there */
     const float *operand;        /* SUB, DIV, MUL, SHIFT: [C] */
     const tdsnn_code *code;      /* CODE */
@@ -50,6 +50,7 @@ typedef struct td_graph {
     /* what the batch dimension is called in the file, NULL for a fixed batch of 1 */
     const char *batch_symbol;
     int metadata_count;
+    size_t metadata_capacity;
     td_metadata *metadata;
 } td_graph;
 
@@ -86,7 +87,8 @@ int td_graph_logits(const td_graph *graph);
 /* Whether any node is a CODE: a converted network. */
 bool td_graph_is_spiking(const td_graph *graph);
 
-/* Same operators, shapes, weights, tables and names, bit for bit. Metadata is not compared. */
+/* Same operators, shapes, weights, tables and names (those of input, output and batch included),
+ * bit for bit. Metadata is not compared. */
 bool td_graph_equal(const td_graph *a, const td_graph *b);
 
 #endif

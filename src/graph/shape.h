@@ -56,6 +56,17 @@ static inline size_t td_axis_total(const td_axis *a, int outputs, int size) {
     return total;
 }
 
+/* No kernel, stride, dilation, pad or dimension is above this; lowering refuses larger ones. Sums
+ * and products of a few of them then fit int where td_axis_input needs that. */
+#define TD_MAX_EXTENT (1 << 28)
+
+/* The number of outputs along an axis over an input of `size`; 0 where the window does not fit. */
+static inline int td_axis_outputs(const td_axis *a, int size) {
+    long long room = (long long)size + a->pad_begin + a->pad_end -
+                     ((long long)(a->kernel - 1) * a->dilation + 1);
+    return room < 0 ? 0 : (int)(room / a->stride + 1);
+}
+
 /* A window of one tap: what an inner product reads of [N][1][1]. */
 #define TD_WINDOW_ONE ((td_window){{1, 1, 1, 0, 0}, {1, 1, 1, 0, 0}})
 

@@ -37,9 +37,9 @@ typedef struct td_attribute {
     td_attribute_type type;
     int64_t i;
     float f;
-    const char *s;           /* zero-terminated; a zero byte inside is refused by the reader */
+    const char *s; /* zero-terminated; a zero byte inside is refused by the reader */
     const td_tensor *tensor;
-    size_t count;            /* of ints or floats */
+    size_t count; /* of ints or floats */
     const int64_t *ints;
     const float *floats;
 } td_attribute;

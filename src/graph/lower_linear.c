@@ -1,0 +1,157 @@
+/* Rows that become synapses: Conv, Gemm, MatMul. */
+#include "graph/lower_internal.h"
+
+/* A constant of these dimensions? */
+static bool has_dims(const td_tensor *tensor, int rank, const int64_t *dims) {
+    if (tensor->rank != rank) {
+        return false;
+    }
+    for (int i = 0; i < rank; i++) {
+        if (tensor->dims[i] != dims[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Weights are finite floats, and all of them together within bounds. */
+static tdsnn_status take_weights(td_lowerer *l, const td_source_node *node, int input) {
+    size_t count = td_input_constant(l, node, input)->count;
+    tdsnn_status status = td_count_elements(l, &l->weights, count, "weights");
+    return status == TDSNN_OK ? td_check_floats(l, node, input) : status;
+}
+
+/* The bias of every channel times `factor`, zero where there is none. Broadcasts to [C] are [],
+ * [1], [C], [1, 1] and [1, C]. */
+static tdsnn_status take_bias(td_lowerer *l, const td_source_node *node, int input, int channels,
+                              double factor, double **out) {
+    double *bias = td_doubles(l, (size_t)channels, 0.0);
+    if (bias == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    *out = bias;
+    const td_tensor *tensor = td_input_constant(l, node, input);
+    if (tensor == NULL) {
+        return TDSNN_OK;
+    }
+    bool row = tensor->rank < 2 || (tensor->rank == 2 && tensor->dims[0] == 1);
+    if (!row || (tensor->count != 1 && tensor->count != (size_t)channels)) {
+        return td_broken(l, "its bias '%s' is %s where [%d] belongs", td_input_name(l, node, input),
+                         td_dims_text(l, tensor), channels);
+    }
+    tdsnn_status status = td_check_floats(l, node, input);
+    for (int c = 0; status == TDSNN_OK && c < channels; c++) {
+        double b = (double)tensor->floats[tensor->count == 1 ? 0 : c];
+        bias[c] = factor == 1.0 ? b : factor * b;
+    }
+    return status;
+}
+
+/* Checks the weights [C][Cin/groups][kh][kw] against the input and kernel_shape. */
+static tdsnn_status check_conv(td_lowerer *l, const td_source_node *node, td_shape in,
+                               int64_t groups) {
+    const td_tensor *w = td_input_constant(l, node, 1);
+    if (in.flat) {
+        return td_broken(l, "its input is [N, %d]; Conv takes [N, C, H, W]", in.c);
+    }
+    if (w->rank != 4) {
+        return td_broken(l, "its weights are %s; a 2-D convolution takes [C, Cin/group, kh, kw]",
+                         td_dims_text(l, w));
+    }
+    if (groups < 1 || groups > in.c || in.c % groups != 0 || w->dims[1] != in.c / groups ||
+        w->dims[0] < 1 || w->dims[0] > TD_MAX_EXTENT || w->dims[0] % groups != 0) {
+        return td_broken(l, "its weights %s do not fit %d input channels in %lld groups",
+                         td_dims_text(l, w), in.c, (long long)groups);
+    }
+    const td_attribute *kernel = td_source_attribute(node, "kernel_shape");
+    if (kernel != NULL &&
+        (kernel->count != 2 || kernel->ints[0] != w->dims[2] || kernel->ints[1] != w->dims[3])) {
+        return td_broken(l, "its kernel_shape is not that of its weights %s", td_dims_text(l, w));
+    }
+    return TDSNN_OK;
+}
+
+tdsnn_status td_lower_conv(td_lowerer *l, const td_source_node *node) {
+    const td_tensor *w = td_input_constant(l, node, 1);
+    const td_tensor *b = td_input_constant(l, node, 2);
+    td_shape shape = td_input_draft(l, node, 0)->shape;
+    int64_t groups = td_int_attribute(node, "group", 1);
+    tdsnn_status status = check_conv(l, node, shape, groups);
+    if (status == TDSNN_OK && b != NULL && !has_dims(b, 1, w->dims)) {
+        status = td_broken(l, "its bias is %s and its weights are %s", td_dims_text(l, b),
+                           td_dims_text(l, w));
+    }
+    if (status == TDSNN_OK) {
+        status = take_weights(l, node, 1);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_draft draft = {.op = TD_OP_CONV,
+                      .input_count = 1,
+                      .inputs = &l->values[node->inputs[0]].draft,
+                      .groups = (int)groups,
+                      .weights = w->floats};
+    status = td_lower_window(l, node, &w->dims[2], &shape, &draft.window);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    shape.c = (int)w->dims[0];
+    draft.shape = shape;
+    status = take_bias(l, node, 2, shape.c, 1.0, &draft.bias);
+    return status == TDSNN_OK ? td_keep(l, node, &draft) : status;
+}
+
+/* alpha W x + beta b; W is [C][inputs], or [inputs][C] if `transposed`. */
+static tdsnn_status lower_inner(td_lowerer *l, const td_source_node *node, bool transposed,
+                                double alpha, double beta) {
+    const td_tensor *w = td_input_constant(l, node, 1);
+    td_shape in = td_input_draft(l, node, 0)->shape;
+    if (!in.flat) {
+        return td_refuse(l,
+                         "its input is [N, %d, %d, %d]; only [N, F] is supported, put a Flatten "
+                         "in front",
+                         in.c, in.h, in.w);
+    }
+    int64_t inputs = w->rank == 2 ? w->dims[transposed ? 0 : 1] : -1;
+    int64_t outputs = w->rank == 2 ? w->dims[transposed ? 1 : 0] : -1;
+    if (inputs != in.c || outputs < 1 || outputs > TD_MAX_EXTENT) {
+        return td_broken(l, "its weights '%s' are %s%s and its input is [N, %d]",
+                         td_input_name(l, node, 1), td_dims_text(l, w),
+                         transposed ? "" : " (transposed)", in.c);
+    }
+    tdsnn_status status = take_weights(l, node, 1);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_draft draft = {.op = TD_OP_INNER,
+                      .input_count = 1,
+                      .inputs = &l->values[node->inputs[0]].draft,
+                      .shape = {.c = (int)outputs, .h = 1, .w = 1, .flat = true},
+                      .weights = w->floats,
+                      .transposed = transposed};
+    status = take_bias(l, node, 2, draft.shape.c, beta, &draft.bias);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    if (alpha != 1.0) {
+        draft.scale = td_doubles(l, (size_t)outputs, alpha);
+        if (draft.scale == NULL) {
+            return TDSNN_ERR_RUNTIME;
+        }
+    }
+    return td_keep(l, node, &draft);
+}
+
+tdsnn_status td_lower_gemm(td_lowerer *l, const td_source_node *node) {
+    if (td_int_attribute(node, "transA", 0) != 0) {
+        return td_refuse(l, "transA is not supported: it mixes the samples of a batch");
+    }
+    return lower_inner(l, node, td_int_attribute(node, "transB", 0) == 0,
+                       td_float_attribute(node, "alpha", 1.0),
+                       td_float_attribute(node, "beta", 1.0));
+}
+
+tdsnn_status td_lower_matmul(td_lowerer *l, const td_source_node *node) {
+    return lower_inner(l, node, true, 1.0, 1.0);
+}

@@ -1,0 +1,1158 @@
+/* Every row of the table of operators: what it becomes, and what is refused or found broken. */
+#include "graph/lower_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "source_builder.h"
+#include "tap.h"
+
+static tdsnn_context *ctx;
+
+/* ---- Expectations. Each ends the builder. */
+
+#define MAX_ROWS 64
+static bool row_seen[MAX_ROWS]; /* that a lowering with it succeeded */
+
+static void note_rows(const td_source *source) {
+    size_t count;
+    const td_operator *table = td_operators(&count);
+    for (int i = 0; i < source->node_count; i++) {
+        for (size_t row = 0; row < count; row++) {
+            row_seen[row] = row_seen[row] || (strcmp(table[row].name, source->nodes[i].op) == 0 &&
+                                              source->opset >= table[row].first_opset &&
+                                              source->opset <= table[row].last_opset);
+        }
+    }
+}
+
+/* Lowers what must lower; an empty lowering where it does not. */
+static td_lowering expect_graph(builder *b, int output, const char *what) {
+    td_lowering lowering = {0};
+    add_output(b, output);
+    td_error_clear(ctx);
+    tdsnn_status status = td_lower(ctx, &b->source, &lowering);
+    if (status == TDSNN_OK) {
+        status = td_lowering_check(ctx, &lowering, "test.onnx");
+    }
+    bool lowered = status == TDSNN_OK && lowering.graph != NULL;
+    if (!ok(lowered, "%s", what)) {
+        printf("# %s\n", tdsnn_last_error(ctx));
+        exit(1);
+    }
+    note_rows(&b->source);
+    build_end(b);
+    return lowering;
+}
+
+/* The node is refused for a reason with `text` in it, and no graph is made. */
+static void expect_refused(builder *b, int output, const char *node, const char *text) {
+    td_lowering lowering = {0};
+    const char *reason = "not refused";
+    add_output(b, output);
+    td_error_clear(ctx);
+    tdsnn_status status = td_lower(ctx, &b->source, &lowering);
+    for (int i = 0; status == TDSNN_OK && i < lowering.fate_count; i++) {
+        const td_fate *fate = &lowering.fates[i];
+        if (strcmp(fate->name, node) == 0 && fate->kind == TD_FATE_REFUSED) {
+            reason = fate->reason;
+        }
+    }
+    bool check = status == TDSNN_OK && lowering.graph == NULL &&
+                 td_lowering_check(ctx, &lowering, "test.onnx") == TDSNN_ERR_UNSUPPORTED;
+    ok(check && strstr(reason, text) != NULL, "'%s' is refused: %s", node, text);
+    if (!check || strstr(reason, text) == NULL) {
+        printf("# status %d, %s; %s\n", status, reason, tdsnn_last_error(ctx));
+    }
+    if (status == TDSNN_OK) {
+        td_lowering_destroy(&lowering);
+    }
+    build_end(b);
+}
+
+/* The whole file is, with an error that has `text` in it. */
+static void expect_error(builder *b, tdsnn_status expected, const char *text) {
+    td_lowering lowering = {0};
+    td_error_clear(ctx);
+    tdsnn_status status = td_lower(ctx, &b->source, &lowering);
+    const char *sentence = tdsnn_last_error(ctx);
+    bool named = strncmp(sentence, "test.onnx: ", 11) == 0 && strstr(sentence, text) != NULL;
+    ok(status == expected && named && lowering.arena == NULL, "an error: %s", text);
+    if (status != expected || !named) {
+        printf("# status %d: %s\n", status, sentence);
+    }
+    build_end(b);
+}
+
+static void expect_broken(builder *b, int output, const char *text) {
+    add_output(b, output);
+    expect_error(b, TDSNN_ERR_INPUT, text);
+}
+
+static const td_fate *fate_of(const td_lowering *lowering, const char *name) {
+    for (int i = 0; i < lowering->fate_count; i++) {
+        if (strcmp(lowering->fates[i].name, name) == 0) {
+            return &lowering->fates[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_fate(const td_lowering *lowering, const char *name, td_fate_kind kind, int node,
+                    const char *reason) {
+    const td_fate *fate = fate_of(lowering, name);
+    return fate != NULL && fate->kind == kind && fate->node == node &&
+           strcmp(fate->reason, reason) == 0;
+}
+
+/* Whether the graph has just these operators, in this order, behind the input. */
+static bool has_ops(const td_graph *graph, const td_op *ops, int count) {
+    bool same = graph->node_count == count + 1 && graph->nodes[0].op == TD_OP_INPUT;
+    for (int i = 0; same && i < count; i++) {
+        same = graph->nodes[i + 1].op == ops[i];
+    }
+    return same;
+}
+#define HAS_OPS(graph, ...)                                                                        \
+    has_ops(graph, (const td_op[]){__VA_ARGS__},                                                   \
+            (int)(sizeof((const td_op[]){__VA_ARGS__}) / sizeof(td_op)))
+
+static bool has_shape(const td_node *node, int c, int h, int w, bool flat) {
+    td_shape s = node->shape;
+    return s.c == c && s.h == h && s.w == w && s.flat == flat;
+}
+
+/* ---- Pieces of networks. */
+
+/* [N, 2, 6, 5] into a 3-channel 3x3 convolution "conv" with bias. */
+static int add_conv(builder *b) {
+    int x = b->source.input_count > 0 ? b->inputs[0] : add_input(b, "x", INTS(-1, 2, 6, 5));
+    int w = add_random(b, "w", INTS(3, 2, 3, 3)), bias = add_random(b, "b", INTS(3));
+    return add_node(b, "Conv", "conv", x, w, bias);
+}
+
+/* [N, 4] into an inner product "fc" with 3 outputs. */
+static int add_inner(builder *b) {
+    int x = b->source.input_count > 0 ? b->inputs[0] : add_input(b, "x", INTS(-1, 4));
+    int w = add_random(b, "w", INTS(3, 4)), bias = add_random(b, "b", INTS(3));
+    int y = add_node(b, "Gemm", "fc", x, w, bias);
+    set_int(b, "transB", 1);
+    return y;
+}
+
+static const float *constant_floats(const builder *b, const char *name) {
+    for (int i = 0; i < b->source.value_count; i++) {
+        if (strcmp(b->values[i].name, name) == 0) {
+            return b->values[i].constant->floats;
+        }
+    }
+    return NULL;
+}
+
+/* A copy that outlives the builder. */
+static void copy_floats(const builder *b, const char *name, float *out, size_t count) {
+    memcpy(out, constant_floats(b, name), count * sizeof *out);
+}
+
+/* ---- Conv. */
+
+static void test_conv(void) {
+    float w[54], bias[3];
+    builder *b = build(ctx, 13);
+    int y = add_conv(b);
+    set_ints(b, "pads", INTS(1, 0, 2, 1));
+    set_ints(b, "strides", INTS(2, 1));
+    set_ints(b, "dilations", INTS(1, 2));
+    set_ints(b, "kernel_shape", INTS(3, 3));
+    copy_floats(b, "w", w, 54);
+    copy_floats(b, "b", bias, 3);
+    td_lowering lowering = expect_graph(b, y, "a convolution with pads, strides and dilations");
+    const td_node *conv = &lowering.graph->nodes[1];
+    ok(conv->op == TD_OP_CONV && has_shape(conv, 3, 4, 2, false), "its output is 3x4x2");
+    ok(conv->window.y.pad_begin == 1 && conv->window.y.pad_end == 2 &&
+           conv->window.x.pad_begin == 0 && conv->window.x.pad_end == 1 &&
+           conv->window.y.stride == 2 && conv->window.x.dilation == 2,
+       "pads are y begin, x begin, y end, x end");
+    ok(memcmp(conv->weights, w, sizeof w) == 0 && memcmp(conv->bias, bias, sizeof bias) == 0,
+       "its weights are the file's, bit for bit");
+    ok(strcmp(conv->name, "conv") == 0 && strcmp(lowering.graph->nodes[0].name, "x") == 0 &&
+           strcmp(lowering.graph->input_name, "x") == 0 &&
+           strcmp(lowering.graph->output_name, "conv:0") == 0 &&
+           strcmp(lowering.graph->batch_symbol, "N") == 0,
+       "names are kept");
+    ok(is_fate(&lowering, "conv", TD_FATE_KEPT, 1, ""), "the node is kept");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 7);
+    int x = add_input(b, "x", INTS(1, 4, 3, 3));
+    y = add_node(b, "Conv", "dw", x, add_random(b, "w", INTS(8, 1, 2, 2)));
+    set_int(b, "group", 4);
+    lowering = expect_graph(b, y, "a depthwise convolution without bias");
+    conv = &lowering.graph->nodes[1];
+    ok(conv->groups == 4 && has_shape(conv, 8, 2, 2, false) && conv->bias[7] == 0.0f &&
+           lowering.graph->batch_symbol == NULL,
+       "it has 4 groups, a bias of zero, and a fixed batch");
+    td_lowering_destroy(&lowering);
+}
+
+static void test_conv_refused(void) {
+    builder *b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 2, 6, 5));
+    int y = add_node(b, "Conv", "c", x, add_random(b, "w", INTS(3, 4, 3, 3)));
+    expect_broken(b, y, "node 'c' (Conv): its weights [3, 4, 3, 3] do not fit 2 input channels");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 2, 6, 5));
+    y = add_node(b, "Conv", "c", x, add_random(b, "w", INTS(3, 2, 3)));
+    expect_broken(b, y, "its weights are [3, 2, 3]");
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    set_ints(b, "kernel_shape", INTS(3, 2));
+    expect_broken(b, y, "kernel_shape is not that of its weights");
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    set_ints(b, "dilations", INTS(3, 3));
+    expect_broken(b, y, "does not fit into its input of 6x5");
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    set_ints(b, "strides", INTS(0, 1));
+    expect_broken(b, y, "entry 0 of its strides is 0");
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    set_ints(b, "pads", INTS(1, 1));
+    expect_broken(b, y, "its pads has 2 entries");
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    set_ints(b, "pads", INTS(0, 0, 0, INT64_MAX));
+    expect_broken(b, y, "entry 3 of its pads");
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    set_string(b, "group", "2");
+    expect_broken(b, y, "attribute 'group' is of the wrong type");
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    set_int(b, "fused_relu", 1);
+    expect_refused(b, y, "conv", "attribute 'fused_relu' is not supported");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 2, 6, 5));
+    int r = add_node(b, "Relu", "relu", x);
+    y = add_node(b, "Conv", "c", x, r);
+    expect_refused(b, y, "c", "its input 'relu:0' is computed");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 4));
+    y = add_node(b, "Conv", "c", x, add_random(b, "w", INTS(3, 4, 1, 1)));
+    expect_broken(b, y, "its input is [N, 4]");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 1, 2, 2));
+    y = add_node(b, "Conv", "c", x,
+                 add_floats(b, "w", INTS(1, 1, 1, 2), (const float[]){1.0f, NAN}));
+    expect_broken(b, y, "element 1 of 'w' is nan");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 1, 2, 2));
+    int w = add_random(b, "w", INTS(1, 1, 1, 1));
+    y = add_node(b, "Conv", "c", x, w, add_random(b, "b", INTS(2)));
+    expect_broken(b, y, "its bias is [2]");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 1, 1 << 14, 1 << 14));
+    w = add_random(b, "w", INTS(64, 1, 1, 1));
+    y = add_node(b, "Conv", "c", x, w);
+    expect_refused(b, y, "c", "more than 268435456 values");
+}
+
+/* auto_pad by hand: SAME gives ceil(size / stride) outputs. */
+static void test_auto_pad(void) {
+    static const struct {
+        int size, kernel, stride, dilation, outputs, upper_begin, upper_end;
+    } cases[] = {
+        {28, 5, 1, 1, 28, 2, 2}, {5, 2, 1, 1, 5, 0, 1},  {7, 3, 2, 1, 4, 1, 1},
+        {6, 3, 2, 1, 3, 0, 1},   {10, 3, 3, 1, 4, 1, 1}, {4, 1, 2, 1, 2, 0, 0},
+        {5, 3, 1, 2, 5, 2, 2},   {1, 4, 1, 1, 1, 1, 2},  {9, 2, 4, 3, 3, 1, 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int lower = 0; lower < 2; lower++) {
+            builder *b = build(ctx, 11);
+            int x = add_input(b, "x", INTS(-1, 1, cases[i].size, 1));
+            int y = add_node(b, "Conv", "c", x, add_random(b, "w", INTS(1, 1, cases[i].kernel, 1)));
+            set_string(b, "auto_pad", lower ? "SAME_LOWER" : "SAME_UPPER");
+            set_ints(b, "strides", INTS(cases[i].stride, 1));
+            set_ints(b, "dilations", INTS(cases[i].dilation, 1));
+            char what[80];
+            snprintf(what, sizeof what, "SAME_%s of %d, kernel %d", lower ? "LOWER" : "UPPER",
+                     cases[i].size, cases[i].kernel);
+            td_lowering lowering = expect_graph(b, y, what);
+            const td_node *conv = &lowering.graph->nodes[1];
+            const td_axis *axis = &conv->window.y;
+            int begin = lower ? axis->pad_end : axis->pad_begin;
+            int end = lower ? axis->pad_begin : axis->pad_end;
+            ok(conv->shape.h == cases[i].outputs && begin == cases[i].upper_begin &&
+                   end == cases[i].upper_end,
+               "gives %d outputs", cases[i].outputs);
+            td_lowering_destroy(&lowering);
+        }
+    }
+
+    builder *b = build(ctx, 11);
+    int y = add_conv(b);
+    set_string(b, "auto_pad", "VALID");
+    td_lowering lowering = expect_graph(b, y, "auto_pad VALID");
+    ok(has_shape(&lowering.graph->nodes[1], 3, 4, 3, false), "has no pads");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 11);
+    y = add_conv(b);
+    set_string(b, "auto_pad", "SAME_UPPER");
+    set_ints(b, "pads", INTS(1, 1, 1, 1));
+    expect_broken(b, y, "both auto_pad SAME_UPPER and pads");
+
+    b = build(ctx, 11);
+    y = add_conv(b);
+    set_string(b, "auto_pad", "SAME");
+    expect_broken(b, y, "its auto_pad is 'SAME'");
+}
+
+/* ---- Gemm and MatMul. */
+
+static void test_inner(void) {
+    float w[12], bias[3];
+    builder *b = build(ctx, 13);
+    int y = add_inner(b);
+    set_float(b, "alpha", 1.0f);
+    copy_floats(b, "w", w, 12);
+    copy_floats(b, "b", bias, 3);
+    td_lowering lowering = expect_graph(b, y, "a Gemm with transB");
+    const td_node *fc = &lowering.graph->nodes[1];
+    ok(fc->op == TD_OP_INNER && has_shape(fc, 3, 1, 1, true) &&
+           memcmp(fc->weights, w, sizeof w) == 0 && memcmp(fc->bias, bias, sizeof bias) == 0,
+       "has the file's weights, bit for bit");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 7);
+    int x = add_input(b, "x", INTS(-1, 2));
+    int matrix = add_floats(b, "w", INTS(2, 3), (const float[]){1, 2, 3, 4, 5, 6});
+    int c = add_floats(b, "c", INTS(1, 1), (const float[]){10});
+    y = add_node(b, "Gemm", "fc", x, matrix, c);
+    set_float(b, "alpha", 0.5f);
+    set_float(b, "beta", 0.25f);
+    lowering = expect_graph(b, y, "a Gemm of opset 7 with alpha, beta and a scalar bias");
+    fc = &lowering.graph->nodes[1];
+    ok(memcmp(fc->weights, (const float[]){0.5f, 2, 1, 2.5f, 1.5f, 3}, 6 * sizeof(float)) == 0 &&
+           fc->bias[0] == 2.5f && fc->bias[2] == 2.5f,
+       "is transposed and scaled");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(1, 2));
+    matrix = add_floats(b, "w", INTS(2, 3), (const float[]){1, 2, 3, 4, 5, 6});
+    y = add_node(b, "MatMul", "mm", x, matrix);
+    y = add_node(b, "Add", "bias", add_floats(b, "c", INTS(1, 3), (const float[]){7, 8, 9}), y);
+    lowering = expect_graph(b, y, "a MatMul and its bias");
+    fc = &lowering.graph->nodes[1];
+    ok(HAS_OPS(lowering.graph, TD_OP_INNER) &&
+           memcmp(fc->weights, (const float[]){1, 4, 2, 5, 3, 6}, 6 * sizeof(float)) == 0 &&
+           memcmp(fc->bias, (const float[]){7, 8, 9}, 3 * sizeof(float)) == 0,
+       "become one inner product");
+    ok(is_fate(&lowering, "bias", TD_FATE_FOLDED, 1, "bias folded into 'mm'"), "and it is said");
+    td_lowering_destroy(&lowering);
+}
+
+static void test_inner_refused(void) {
+    builder *b = build(ctx, 13);
+    int y = add_inner(b);
+    set_int(b, "transA", 1);
+    expect_refused(b, y, "fc", "transA");
+
+    b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 5));
+    y = add_node(b, "Gemm", "fc", x, add_random(b, "w", INTS(4, 3)));
+    expect_broken(b, y, "its weights 'w' are [4, 3] and its input is [N, 5]");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 4));
+    int w = add_random(b, "w", INTS(4, 3));
+    y = add_node(b, "Gemm", "fc", x, w, add_random(b, "c", INTS(3, 1)));
+    expect_broken(b, y, "its bias 'c' is [3, 1]");
+
+    b = build(ctx, 10);
+    x = add_input(b, "x", INTS(-1, 4));
+    y = add_node(b, "Gemm", "fc", x, add_random(b, "w", INTS(4, 3)));
+    expect_broken(b, y, "input 2 is missing");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 2, 2, 3));
+    y = add_node(b, "MatMul", "mm", x, add_random(b, "w", INTS(3, 3)));
+    expect_refused(b, y, "mm", "put a Flatten in front");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 3));
+    y = add_node(b, "MatMul", "mm", add_random(b, "w", INTS(3, 3)), x);
+    expect_refused(b, y, "mm", "its input 'w' is a constant");
+}
+
+/* ---- Constants a channel. */
+
+static void test_affine(void) {
+    float w[54], bias[3];
+    builder *b = build(ctx, 13);
+    int y = add_conv(b);
+    y = add_node(b, "Sub", "sub", y, add_floats(b, "s", INTS(3, 1, 1), (const float[]){1, 2, 3}));
+    y = add_node(b, "Mul", "mul", add_floats(b, "m", INTS(1, 3, 1, 1), (const float[]){2, 3, 5}),
+                 y);
+    y = add_node(b, "Div", "div", y, add_floats(b, "d", NULL, 0, (const float[]){0.3f}));
+    y = add_node(b, "Add", "add", y, add_vector(b, "a", FLOATS(0.7f)));
+    copy_floats(b, "w", w, 54);
+    copy_floats(b, "b", bias, 3);
+    td_lowering lowering = expect_graph(b, y, "Sub, Mul, Div and Add behind a convolution");
+    const td_node *conv = &lowering.graph->nodes[1];
+    ok(HAS_OPS(lowering.graph, TD_OP_CONV), "are folded into it");
+    double factor[3] = {2, 3, 5}, offset[3] = {1, 2, 3};
+    bool same = true;
+    for (int c = 0; c < 3; c++) {
+        double scale = factor[c] * (1.0 / (double)0.3f);
+        for (int i = 0; i < 18; i++) {
+            same = same && conv->weights[c * 18 + i] == (float)((double)w[c * 18 + i] * scale);
+        }
+        double shifted = ((double)bias[c] - offset[c]) * factor[c] * (1.0 / (double)0.3f);
+        same = same && conv->bias[c] == (float)(shifted + (double)0.7f);
+    }
+    ok(same, "in double, rounded once");
+    ok(is_fate(&lowering, "mul", TD_FATE_FOLDED, 1, "scale folded into 'conv'") &&
+           is_fate(&lowering, "div", TD_FATE_FOLDED, 1, "scale folded into 'conv'") &&
+           is_fate(&lowering, "sub", TD_FATE_FOLDED, 1, "bias folded into 'conv'"),
+       "and each says so");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 15);
+    int x = add_input(b, "x", INTS(-1, 2, 3, 3));
+    y = add_node(b, "Sub", "mean", x, add_floats(b, "m", INTS(1, 2, 1, 1), (const float[]){1, 2}));
+    y = add_node(b, "Div", "std", y, add_floats(b, "s", INTS(1, 2, 1, 1), (const float[]){3, 4}));
+    y = add_node(b, "Mul", "mul", y, add_vector(b, "f", FLOATS(5)));
+    y = add_node(b, "Add", "add", y, add_vector(b, "o", FLOATS(6)));
+    lowering = expect_graph(b, y, "the same behind the input");
+    const td_node *nodes = lowering.graph->nodes;
+    ok(HAS_OPS(lowering.graph, TD_OP_SUB, TD_OP_DIV, TD_OP_MUL, TD_OP_SHIFT),
+       "are operators of their own");
+    ok(nodes[1].operand[1] == 2 && nodes[2].operand[0] == 3 && nodes[3].operand[1] == 5 &&
+           nodes[4].operand[1] == 6 && is_fate(&lowering, "std", TD_FATE_KEPT, 2, ""),
+       "with a constant a channel");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    int z = add_node(b, "Add", "add", y, add_vector(b, "a", FLOATS(1)));
+    int r = add_node(b, "Relu", "relu", y);
+    y = add_node(b, "Add", "sum", z, r);
+    lowering = expect_graph(b, y, "a constant behind a convolution that is read twice");
+    ok(HAS_OPS(lowering.graph, TD_OP_CONV, TD_OP_SHIFT, TD_OP_RELU, TD_OP_ADD) &&
+           lowering.graph->nodes[4].input_count == 2 && lowering.graph->nodes[4].inputs[1] == 3,
+       "is not folded");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    int alias = add_node(b, "Identity", "id", y);
+    z = add_node(b, "Add", "add", alias, add_vector(b, "a", FLOATS(1)));
+    y = add_node(b, "Add", "sum", z, y);
+    lowering = expect_graph(b, y, "nor where the second reader stands behind an Identity");
+    ok(HAS_OPS(lowering.graph, TD_OP_CONV, TD_OP_SHIFT, TD_OP_ADD), "so it is");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 13);
+    y = add_conv(b);
+    z = add_node(b, "Add", "add", y, add_vector(b, "a", FLOATS(1)));
+    add_node(b, "Whatever", "dead", y);
+    lowering = expect_graph(b, z, "a second reader that the output does not need");
+    ok(HAS_OPS(lowering.graph, TD_OP_CONV) &&
+           is_fate(&lowering, "dead", TD_FATE_FOLDED, -1, "not used by the output"),
+       "does not count");
+    td_lowering_destroy(&lowering);
+}
+
+static void test_affine_refused(void) {
+    static const char *const ops[] = {"Add", "Sub", "Mul", "Div"};
+    for (int i = 0; i < 4; i++) {
+        builder *b = build(ctx, 13);
+        int y = add_conv(b); /* [N, 3, 4, 3]: [3] is one a column */
+        y = add_node(b, ops[i], "op", y, add_random(b, "c", INTS(3)));
+        expect_refused(b, y, "op", "the constant 'c' is [3] beside [N, 3, H, W]");
+    }
+    builder *b = build(ctx, 13);
+    int y = add_inner(b);
+    y = add_node(b, "Add", "op", y, add_random(b, "c", INTS(2, 3)));
+    expect_refused(b, y, "op", "the constant 'c' is [2, 3]");
+
+    b = build(ctx, 13);
+    y = add_inner(b);
+    y = add_node(b, "Sub", "op", add_random(b, "c", INTS(3)), y);
+    expect_refused(b, y, "op", "its input 'c' is a constant");
+
+    b = build(ctx, 13);
+    y = add_inner(b);
+    y = add_node(b, "Div", "op", y, add_vector(b, "c", FLOATS(1, 0, 2)));
+    expect_broken(b, y, "it divides channel 1 by zero");
+
+    b = build(ctx, 13);
+    y = add_inner(b);
+    y = add_node(b, "Mul", "op", y, y);
+    expect_refused(b, y, "op", "product of two computed values");
+
+    b = build(ctx, 13);
+    y = add_inner(b);
+    int c = add_node(b, "Mul", "op", add_random(b, "p", INTS(3)), add_random(b, "q", INTS(3)));
+    y = add_node(b, "Add", "next", y, c);
+    expect_refused(b, y, "op", "arithmetic on constants");
+
+    b = build(ctx, 13);
+    y = add_inner(b);
+    y = add_node(b, "Add", "op", y, add_integers(b, "c", INTS(1)));
+    expect_broken(b, y, "'c' holds no floating-point numbers");
+
+    b = build(ctx, 13);
+    y = add_inner(b);
+    y = add_node(b, "Add", "op", y, add_vector(b, "c", FLOATS(INFINITY)));
+    expect_broken(b, y, "element 0 of 'c' is inf");
+
+    b = build(ctx, 13);
+    y = add_inner(b);
+    y = add_node(b, "Mul", "a", y, add_vector(b, "c", FLOATS(3e38f)));
+    y = add_node(b, "Mul", "b", y, add_vector(b, "d", FLOATS(3e38f)));
+    expect_broken(b, y,
+                  "node 'fc' (Gemm): after folding the weight of channel 0 is beyond float32");
+
+    b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 2, 4, 4));
+    int r = add_node(b, "MaxPool", "pool", x);
+    set_ints(b, "kernel_shape", INTS(2, 2));
+    y = add_node(b, "Add", "sum", x, r);
+    expect_refused(b, y, "sum", "it adds 2x4x4 and 2x3x3");
+}
+
+/* ---- BatchNormalization. */
+
+static int add_batch_norm(builder *b, int x, int channels) {
+    int gamma = add_random(b, "gamma", INTS(channels)),
+        beta = add_random(b, "beta", INTS(channels));
+    int mean = add_random(b, "mean", INTS(channels));
+    float *variance = td_arena_alloc(b->source.arena, (size_t)channels, sizeof *variance);
+    for (int i = 0; i < channels; i++) {
+        variance[i] = (float)td_random_uniform(&b->random);
+    }
+    int var = add_floats(b, "var", INTS(channels), variance);
+    int y = add_node(b, "BatchNormalization", "bn", x, gamma, beta, mean, var);
+    return y;
+}
+
+/* The formula, written out once more. */
+static double bn_scale(float p[4][3], int c, double epsilon) {
+    return (double)p[0][c] / sqrt((double)p[3][c] + epsilon);
+}
+
+static double bn_shift(float p[4][3], int c, double epsilon) {
+    return (double)p[1][c] - (double)p[2][c] * bn_scale(p, c, epsilon);
+}
+
+static void copy_parameters(const builder *b, float p[4][3]) {
+    copy_floats(b, "gamma", p[0], 3);
+    copy_floats(b, "beta", p[1], 3);
+    copy_floats(b, "mean", p[2], 3);
+    copy_floats(b, "var", p[3], 3);
+}
+
+static void test_batch_norm(void) {
+    float p[4][3], w[54], bias[3];
+    builder *b = build(ctx, 9);
+    int y = add_batch_norm(b, add_conv(b), 3);
+    set_float(b, "epsilon", 0.01f);
+    copy_parameters(b, p);
+    copy_floats(b, "w", w, 54);
+    copy_floats(b, "b", bias, 3);
+    td_lowering lowering = expect_graph(b, y, "a batch-norm behind a convolution");
+    const td_node *conv = &lowering.graph->nodes[1];
+    bool same = HAS_OPS(lowering.graph, TD_OP_CONV);
+    for (int c = 0; same && c < 3; c++) {
+        double scale = bn_scale(p, c, (double)0.01f), shift = bn_shift(p, c, (double)0.01f);
+        for (int i = 0; i < 18; i++) {
+            same = same && conv->weights[c * 18 + i] == (float)((double)w[c * 18 + i] * scale);
+        }
+        same = same && conv->bias[c] == (float)((double)bias[c] * scale + shift);
+    }
+    ok(same && is_fate(&lowering, "bn", TD_FATE_FOLDED, 1, "batch-norm folded into 'conv'"),
+       "is folded into it, in double, rounded once");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 15);
+    y = add_batch_norm(b, add_node(b, "Relu", "relu", add_conv(b)), 3);
+    copy_parameters(b, p);
+    lowering = expect_graph(b, y, "a batch-norm behind a Relu");
+    same = HAS_OPS(lowering.graph, TD_OP_CONV, TD_OP_RELU, TD_OP_MUL, TD_OP_SHIFT);
+    const td_node *nodes = lowering.graph->nodes;
+    for (int c = 0; same && c < 3; c++) {
+        same = nodes[3].operand[c] == (float)bn_scale(p, c, (double)1e-5f) &&
+               nodes[4].operand[c] == (float)bn_shift(p, c, (double)1e-5f);
+    }
+    ok(same && strcmp(nodes[3].name, "bn.scale") == 0 && strcmp(nodes[4].name, "bn") == 0 &&
+           is_fate(&lowering, "bn", TD_FATE_KEPT, 4, ""),
+       "becomes Mul and Add, with ONNX's epsilon");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 7);
+    y = add_batch_norm(b, add_inner(b), 3);
+    set_int(b, "spatial", 0);
+    lowering = expect_graph(b, y, "spatial 0 where there is one position");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 7);
+    y = add_batch_norm(b, add_conv(b), 3);
+    set_int(b, "spatial", 0);
+    expect_refused(b, y, "bn", "spatial 0");
+
+    b = build(ctx, 15);
+    y = add_batch_norm(b, add_conv(b), 3);
+    set_int(b, "training_mode", 1);
+    expect_refused(b, y, "bn", "training mode");
+
+    b = build(ctx, 9);
+    y = add_batch_norm(b, add_conv(b), 3);
+    add_second_output(b, "running_mean");
+    expect_refused(b, y, "bn", "training outputs");
+
+    b = build(ctx, 9);
+    y = add_batch_norm(b, add_conv(b), 4);
+    expect_broken(b, y, "its 'gamma' is [4] where [3] belongs");
+
+    b = build(ctx, 9);
+    y = add_batch_norm(b, add_conv(b), 3);
+    set_float(b, "epsilon", -1.0f);
+    expect_broken(b, y, "it must be positive");
+}
+
+/* ---- MaxPool. */
+
+static void test_maxpool(void) {
+    static const struct {
+        int size, kernel, stride, begin, end, outputs, pad_end; /* with ceil_mode, by hand */
+    } cases[] = {
+        {4, 3, 2, 0, 0, 2, 1}, {5, 2, 3, 0, 0, 2, 0}, {3, 2, 3, 0, 0, 1, 0}, {3, 2, 2, 1, 1, 2, 1},
+        {7, 3, 2, 1, 1, 4, 1}, {6, 3, 2, 1, 0, 3, 0}, {6, 3, 2, 0, 0, 3, 1}, {5, 3, 3, 1, 1, 2, 1},
+        {8, 3, 4, 0, 0, 2, 0}, {9, 3, 4, 0, 0, 3, 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        builder *b = build(ctx, 12);
+        int x = add_input(b, "x", INTS(-1, 1, cases[i].size, 1));
+        int y = add_node(b, "MaxPool", "pool", x);
+        set_ints(b, "kernel_shape", INTS(cases[i].kernel, 1));
+        set_ints(b, "strides", INTS(cases[i].stride, 1));
+        set_ints(b, "pads", INTS(cases[i].begin, 0, cases[i].end, 0));
+        set_int(b, "ceil_mode", 1);
+        td_lowering lowering = expect_graph(b, y, "a max-pool with ceil_mode");
+        const td_node *pool = &lowering.graph->nodes[1];
+        ok(pool->shape.h == cases[i].outputs && pool->window.y.pad_end == cases[i].pad_end &&
+               td_axis_outputs(&pool->window.y, cases[i].size) == cases[i].outputs,
+           "of %d by %d/%d has %d outputs", cases[i].size, cases[i].kernel, cases[i].stride,
+           cases[i].outputs);
+        td_lowering_destroy(&lowering);
+    }
+
+    builder *b = build(ctx, 8);
+    int x = add_input(b, "x", INTS(-1, 3, 6, 5));
+    int y = add_node(b, "MaxPool", "pool", x);
+    set_ints(b, "kernel_shape", INTS(2, 3));
+    set_string(b, "auto_pad", "SAME_UPPER");
+    add_second_output(b, "indices"); /* named, but nobody reads it */
+    td_lowering lowering = expect_graph(b, y, "a max-pool with stride 1 by default");
+    ok(has_shape(&lowering.graph->nodes[1], 3, 6, 5, false), "keeps its size with SAME_UPPER");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 12);
+    x = add_input(b, "x", INTS(-1, 3, 6, 5));
+    add_node(b, "MaxPool", "pool", x);
+    set_ints(b, "kernel_shape", INTS(2, 2));
+    y = add_node(b, "Relu", "relu", add_second_output(b, "indices"));
+    expect_refused(b, y, "pool", "its output 'indices' is used");
+
+    b = build(ctx, 12);
+    x = add_input(b, "x", INTS(-1, 3, 6, 5));
+    y = add_node(b, "MaxPool", "pool", x);
+    set_ints(b, "kernel_shape", INTS(2, 2));
+    set_ints(b, "pads", INTS(2, 0, 0, 0));
+    expect_refused(b, y, "pool", "lies in the padding altogether");
+
+    b = build(ctx, 12);
+    x = add_input(b, "x", INTS(-1, 3, 6, 5));
+    y = add_node(b, "MaxPool", "pool", x);
+    set_ints(b, "kernel_shape", INTS(2, 2));
+    set_string(b, "auto_pad", "VALID");
+    set_int(b, "ceil_mode", 1);
+    expect_refused(b, y, "pool", "auto_pad VALID with ceil_mode");
+
+    b = build(ctx, 12);
+    x = add_input(b, "x", INTS(-1, 3, 6, 5));
+    y = add_node(b, "MaxPool", "pool", x);
+    expect_broken(b, y, "no kernel_shape");
+
+    b = build(ctx, 12);
+    y = add_node(b, "MaxPool", "pool", add_inner(b));
+    set_ints(b, "kernel_shape", INTS(2));
+    expect_refused(b, y, "pool", "only 2-D pooling");
+}
+
+/* ---- What moves nothing. */
+
+static void test_layout(void) {
+    static const int64_t shapes[][4] = {{-1, 30}, {0, -1}, {1, -1}, {-1, 30}, {1, 30}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        builder *b = build(ctx, 13);
+        int x = add_input(b, "x", INTS(-1, 2, 3, 5));
+        int y = add_node(b, "Reshape", "flat", x, add_integers(b, "s", shapes[i], 2));
+        td_lowering lowering = expect_graph(b, y, "a Reshape to [N, F]");
+        ok(HAS_OPS(lowering.graph, TD_OP_FLATTEN) &&
+               has_shape(&lowering.graph->nodes[1], 30, 1, 1, true) &&
+               is_fate(&lowering, "flat", TD_FATE_KEPT, 1, ""),
+           "is a Flatten");
+        td_lowering_destroy(&lowering);
+    }
+    for (int axis = -4; axis <= 1; axis++) { /* of a fixed batch of 1 */
+        builder *b = build(ctx, 13);
+        int x = add_input(b, "x", INTS(1, 2, 3, 5));
+        int y = add_node(b, "Flatten", "flat", x);
+        set_int(b, "axis", axis);
+        if (axis == -2 || axis == -1) {
+            expect_refused(b, y, "flat", "only axis 1");
+        } else {
+            td_lowering lowering = expect_graph(b, y, "a Flatten");
+            ok(has_shape(&lowering.graph->nodes[1], 30, 1, 1, true), "of axis %d", axis);
+            td_lowering_destroy(&lowering);
+        }
+    }
+    builder *b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 2, 3, 5));
+    int y = add_node(b, "Flatten", "flat", x);
+    set_int(b, "axis", 0);
+    expect_refused(b, y, "flat", "only axis 1");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 2, 3, 5));
+    y = add_node(b, "Reshape", "same", x, add_integers(b, "s", INTS(0, 0, -1, 5)));
+    y = add_node(b, "Identity", "id", y);
+    y = add_node(b, "Cast", "cast", y);
+    set_int(b, "to", 1);
+    y = add_node(b, "Dropout", "drop", y, add_vector(b, "ratio", FLOATS(0.5f)),
+                 add_integers(b, "training", INTS(0)));
+    add_second_output(b, "mask");
+    y = add_node(b, "Flatten", "flat", y);
+    y = add_node(b, "Flatten", "again", y);
+    y = add_node(b, "Reshape", "third", y, add_integers(b, "t", INTS(-1, 30)));
+    td_lowering lowering = expect_graph(b, y, "Reshape, Identity, Cast, Dropout, Flatten twice");
+    ok(HAS_OPS(lowering.graph, TD_OP_FLATTEN) &&
+           is_fate(&lowering, "same", TD_FATE_FOLDED, 0, "no effect at inference") &&
+           is_fate(&lowering, "drop", TD_FATE_FOLDED, 0, "no effect at inference") &&
+           is_fate(&lowering, "third", TD_FATE_FOLDED, 1, "no effect at inference"),
+       "leave one Flatten");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 7);
+    y = add_node(b, "Dropout", "drop", add_conv(b));
+    set_float(b, "ratio", 0.5f);
+    lowering = expect_graph(b, y, "a Dropout of opset 7");
+    td_lowering_destroy(&lowering);
+}
+
+static void test_layout_refused(void) {
+    static const struct {
+        int64_t shape[4];
+        size_t rank;
+        int allowzero;
+        const char *text;
+    } refused[] = {
+        {{-1, 3, 2, 5}, 4, 0, "only [N, -1]"}, {{6, 5}, 2, 0, "only [N, -1]"},
+        {{-1}, 1, 0, "does not hold"},         {{0, -1}, 2, 1, "allowzero"},
+        {{-1, 6, 5}, 3, 0, "only [N, -1]"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        builder *b = build(ctx, 14);
+        int x = add_input(b, "x", INTS(-1, 2, 3, 5));
+        int s = add_integers(b, "s", refused[i].shape, refused[i].rank);
+        int y = add_node(b, "Reshape", "r", x, s);
+        set_int(b, "allowzero", refused[i].allowzero);
+        if (refused[i].rank == 1) {
+            expect_broken(b, y, refused[i].text);
+        } else {
+            expect_refused(b, y, "r", refused[i].text);
+        }
+    }
+    static const int64_t broken[][3] = {
+        {1, -1, -1}, {1, 7, -1}, {1, 31, 1}, {1, -2, 15}, {1, INT64_MAX, INT64_MAX}};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        builder *b = build(ctx, 13);
+        int x = add_input(b, "x", INTS(-1, 2, 3, 5));
+        int y = add_node(b, "Reshape", "r", x, add_integers(b, "s", broken[i], 3));
+        expect_broken(b, y, "node 'r' (Reshape): ");
+    }
+    builder *b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 4));
+    int y = add_node(b, "Reshape", "r", x, add_random(b, "s", INTS(2)));
+    expect_broken(b, y, "its shape 's' is not a list of integers");
+
+    b = build(ctx, 12);
+    x = add_input(b, "x", INTS(-1, 4));
+    y = add_node(b, "Dropout", "d", x, -1, add_integers(b, "t", INTS(1)));
+    expect_refused(b, y, "d", "training mode");
+
+    b = build(ctx, 12);
+    x = add_input(b, "x", INTS(-1, 4));
+    y = add_node(b, "Dropout", "d", x);
+    y = add_node(b, "Mul", "m", y, add_second_output(b, "mask"));
+    expect_refused(b, y, "d", "its output 'mask' is used");
+
+    b = build(ctx, 12);
+    x = add_input(b, "x", INTS(-1, 4));
+    y = add_node(b, "Cast", "c", x);
+    set_int(b, "to", 10);
+    expect_refused(b, y, "c", "a cast to ONNX type 10");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 2, 3, 5));
+    y = add_node(b, "Transpose", "t", x);
+    expect_refused(b, y, "t", "its input 'x' is computed");
+}
+
+/* ---- Constants worked out. */
+
+static void test_constants(void) {
+    /* [2, 3] as [3, 2] transposed, through a Constant, a Cast from integers, and a Flatten */
+    builder *b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 2));
+    int c = add_node(b, "Constant", "const", -2);
+    set_ints(b, "value_ints", INTS(1, 2, 3, 4, 5, 6));
+    c = add_node(b, "Cast", "cast", c);
+    set_int(b, "to", 1);
+    int s = add_node(b, "Constant", "dims", -2);
+    add_attribute(b, "value", TD_ATTRIBUTE_TENSOR)->tensor =
+        b->values[add_integers(b, "d", INTS(3, -1, 1))].constant;
+    c = add_node(b, "Reshape", "shape", c, s);
+    c = add_node(b, "Flatten", "flat", c);
+    c = add_node(b, "Identity", "id", c);
+    c = add_node(b, "Transpose", "turn", c);
+    int y = add_node(b, "MatMul", "mm", x, c);
+    td_lowering lowering = expect_graph(b, y, "a matrix made from constants");
+    ok(memcmp(lowering.graph->nodes[1].weights, (const float[]){1, 2, 3, 4, 5, 6},
+              6 * sizeof(float)) == 0,
+       "is right");
+    ok(is_fate(&lowering, "const", TD_FATE_FOLDED, -1, "constant") &&
+           is_fate(&lowering, "turn", TD_FATE_FOLDED, -1, "constant"),
+       "and its nodes are folded");
+    td_lowering_destroy(&lowering);
+
+    /* any order of three axes, against the definition */
+    float values[24];
+    for (int i = 0; i < 24; i++) {
+        values[i] = (float)i;
+    }
+    static const int64_t orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                        {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    static const int64_t dims[3] = {2, 3, 4}, strides[3] = {12, 4, 1};
+    for (size_t i = 0; i < 6; i++) {
+        const int64_t *p = orders[i];
+        b = build(ctx, 13);
+        x = add_input(b, "x", INTS(-1, 24));
+        c = add_node(b, "Transpose", "turn", add_floats(b, "c", dims, 3, values));
+        set_ints(b, "perm", p, 3);
+        c = add_node(b, "Reshape", "row", c, add_integers(b, "s", INTS(1, -1)));
+        y = add_node(b, "Mul", "mul", x, c);
+        lowering = expect_graph(b, y, "a constant of three axes in another order");
+        const float *got = lowering.graph->nodes[1].operand;
+        bool same = true;
+        for (int64_t j = 0; j < 24; j++) {
+            int64_t inner = dims[p[2]], middle = dims[p[1]];
+            int64_t place = j % inner * strides[p[2]] + j / inner % middle * strides[p[1]] +
+                            j / inner / middle * strides[p[0]];
+            same = same && got[j] == (float)place;
+        }
+        ok(same, "%d %d %d", (int)p[0], (int)p[1], (int)p[2]);
+        td_lowering_destroy(&lowering);
+    }
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 1, 2, 2));
+    c = add_node(b, "Constant", "c", -2);
+    set_float(b, "value_float", 2.5f);
+    c = add_node(b, "Cast", "double", c);
+    set_int(b, "to", 11);
+    s = add_node(b, "Cast", "ints", add_vector(b, "s", FLOATS(1.0f, -1.9f)));
+    set_int(b, "to", 7);
+    y = add_node(b, "Mul", "mul", add_node(b, "Reshape", "r", x, s), c);
+    lowering = expect_graph(b, y, "casts of constants");
+    ok(lowering.graph->nodes[2].operand[3] == 2.5f && lowering.graph->nodes[1].shape.c == 4,
+       "go towards zero");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 4));
+    s = add_node(b, "Cast", "ints", add_vector(b, "s", FLOATS(1e20f)));
+    set_int(b, "to", 7);
+    y = add_node(b, "Reshape", "r", x, s);
+    expect_broken(b, y, "element 0 is 1e+20, which is no int64");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 4));
+    c = add_node(b, "Transpose", "turn", add_random(b, "c", INTS(2, 2)));
+    set_ints(b, "perm", INTS(0, 0));
+    y = add_node(b, "MatMul", "mm", x, c);
+    expect_broken(b, y, "its perm is no order of 2 axes");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 4));
+    c = add_node(b, "Constant", "c", -2);
+    add_attribute(b, "sparse_value", TD_ATTRIBUTE_OTHER);
+    y = add_node(b, "Add", "add", x, c);
+    expect_refused(b, y, "c", "attribute 'sparse_value'");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 4));
+    c = add_node(b, "Constant", "c", -2);
+    y = add_node(b, "Add", "add", x, c);
+    expect_broken(b, y, "it has 0 attributes");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 4));
+    c = add_node(b, "Reshape", "r", add_random(b, "c", INTS(INT64_C(1) << 40, INT64_C(1) << 40, 0)),
+                 add_integers(b, "s", INTS(4)));
+    y = add_node(b, "Add", "add", x, c);
+    expect_refused(b, y, "r", "its constant 'c' holds no numbers");
+}
+
+/* ---- Softmax. */
+
+static void test_softmax(void) {
+    static const char *const ops[] = {"Softmax", "LogSoftmax"};
+    for (int i = 0; i < 2; i++) {
+        for (int opset = 7; opset <= 21; opset += 7) {
+            builder *b = build(ctx, opset);
+            int y = add_node(b, ops[i], "s", add_inner(b));
+            td_lowering lowering = expect_graph(b, y, "a closing Softmax or LogSoftmax");
+            ok(lowering.graph->nodes[2].op == (i == 0 ? TD_OP_SOFTMAX : TD_OP_LOGSOFTMAX) &&
+                   td_graph_logits(lowering.graph) == 1,
+               "%s of opset %d is kept", ops[i], opset);
+            td_lowering_destroy(&lowering);
+        }
+        builder *b = build(ctx, 13);
+        int y = add_node(b, ops[i], "s", add_inner(b));
+        y = add_node(b, "Relu", "relu", y);
+        expect_refused(b, y, "relu", "reads 's'");
+
+        b = build(ctx, 13);
+        y = add_node(b, ops[i], "s", add_inner(b));
+        set_int(b, "axis", 0);
+        expect_refused(b, y, "s", "only that of [N, F] over F");
+
+        b = build(ctx, 13);
+        y = add_node(b, ops[i], "s", add_conv(b));
+        expect_refused(b, y, "s", "only that of [N, F] over F");
+    }
+}
+
+/* ---- TemporalCode. */
+
+typedef struct code_case {
+    float leak, scale;
+    int64_t steps, offset;
+    const char *rounding;
+    int thresholds;        /* entries of the table */
+    const char *leave_out; /* an attribute */
+} code_case;
+
+static int add_code(builder *b, int x, const tdsnn_code *code, const code_case *as) {
+    int t = add_floats(b, "t", INTS(as->thresholds), code->thresholds);
+    int v = add_floats(b, "v", INTS(256), code->values);
+    int y = add_node(b, "TemporalCode", "code", x, t, v);
+    set_float(b, "leak", as->leak);
+    set_float(b, "scale", as->scale);
+    set_int(b, "steps", as->steps);
+    set_int(b, "offset", as->offset);
+    set_string(b, "rounding", as->rounding);
+    td_source_node *node = &b->nodes[b->source.node_count - 1];
+    for (int i = 0; as->leave_out != NULL && i < node->attribute_count; i++) {
+        td_attribute *attributes = b->attributes[b->source.node_count - 1];
+        if (strcmp(attributes[i].name, as->leave_out) == 0) {
+            attributes[i] = attributes[--node->attribute_count];
+        }
+    }
+    return y;
+}
+
+static void test_code(void) {
+    tdsnn_code code;
+    ok(tdsnn_code_make(ctx, 7.0, 7, 1.5, TDSNN_ROUND_NEAREST, 0, &code) == TDSNN_OK, "a code");
+    const code_case right = {7.0f, 1.5f, 7, 0, "nearest", 255, NULL};
+    builder *b = build(ctx, 15);
+    int y = add_code(b, add_conv(b), &code, &right);
+    td_lowering lowering = expect_graph(b, y, "a TemporalCode");
+    const td_node *node = &lowering.graph->nodes[2];
+    ok(node->op == TD_OP_CODE && node->code->steps == 7 &&
+           node->code->rounding == TDSNN_ROUND_NEAREST &&
+           memcmp(node->code->thresholds, code.thresholds, sizeof code.thresholds) == 0 &&
+           memcmp(node->code->values, code.values, sizeof code.values) == 0 &&
+           td_graph_is_spiking(lowering.graph),
+       "comes with its tables");
+    td_lowering_destroy(&lowering);
+
+    static const struct {
+        code_case as;
+        const char *text;
+    } wrong[] = {
+        {{7.0f, 1.5f, 300, 0, "nearest", 255, NULL}, "steps 300"},
+        {{7.0f, 1.5f, 7, 2, "nearest", 255, NULL}, "offset 2"},
+        {{7.0f, 1.5f, 7, 0, "floor", 255, NULL}, "its rounding 'floor'"},
+        {{7.0f, 1.5f, 7, 0, "nearest", 254, NULL}, "its table 't' is not float [255]"},
+        {{7.0f, 1.5f, 7, 0, "nearest", 255, "leak"}, "its attribute 'leak' is missing"},
+        {{7.0f, 1.25f, 7, 0, "nearest", 255, NULL}, "node 'code' (TemporalCode)"},
+        {{NAN, 1.5f, 7, 0, "nearest", 255, NULL}, "node 'code' (TemporalCode)"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        b = build(ctx, 15);
+        y = add_code(b, add_conv(b), &code, &wrong[i].as);
+        expect_broken(b, y, wrong[i].text);
+    }
+    tdsnn_code bent = code;
+    bent.thresholds[3] = bent.thresholds[1];
+    b = build(ctx, 15);
+    y = add_code(b, add_conv(b), &bent, &right);
+    expect_broken(b, y, "node 'code' (TemporalCode)");
+}
+
+/* ---- The network as a whole. */
+
+static void test_refusals_go_on(void) {
+    builder *b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 2, 6, 5));
+    int y = add_node(b, "Foo", "foo", x);
+    y = add_node(b, "Relu", "relu", y);
+    y = add_node(b, "Bar", "bar", y);
+    b->nodes[2].domain = "com.example";
+    add_output(b, y);
+    td_lowering lowering;
+    ok(td_lower(ctx, &b->source, &lowering) == TDSNN_OK && lowering.graph == NULL,
+       "unknown operators are no error");
+    ok(strstr(lowering.fates[0].reason, "the operator Foo is not supported") != NULL &&
+           strstr(lowering.fates[2].reason, "the operator com.example.Bar is not") != NULL &&
+           lowering.fates[2].kind == TD_FATE_REFUSED,
+       "each is named, behind another as well");
+    ok(strcmp(lowering.fates[1].reason, "waits for 'foo', which is refused") == 0,
+       "a node between them waits");
+    td_error_clear(ctx);
+    ok(td_lowering_check(ctx, &lowering, "a.onnx") == TDSNN_ERR_UNSUPPORTED &&
+           strstr(tdsnn_last_error(ctx), "a.onnx: node 'foo' (Foo): the operator Foo") != NULL,
+       "the check names the first");
+    td_lowering_destroy(&lowering);
+    build_end(b);
+
+    b = build(ctx, 22);
+    y = add_conv(b);
+    expect_refused(b, y, "conv", "Conv of opset 22 is not supported");
+}
+
+static void test_network(void) {
+    builder *b = build(ctx, 13);
+    int x = add_input(b, "a", INTS(-1, 4));
+    add_input(b, "b", INTS(-1, 4));
+    add_output(b, add_node(b, "Relu", "relu", x));
+    expect_error(b, TDSNN_ERR_UNSUPPORTED, "2 inputs, 'a', 'b'");
+
+    b = build(ctx, 13);
+    x = add_input(b, "a", INTS(-1, 4));
+    int y = add_node(b, "Relu", "relu", x);
+    add_output(b, y);
+    add_output(b, x);
+    expect_error(b, TDSNN_ERR_UNSUPPORTED, "2 outputs, 'relu:0', 'a'");
+
+    static const struct {
+        int64_t dims[5];
+        size_t rank;
+        const char *text;
+    } shapes[] = {
+        {{2, 1, 28, 28}, 4, "fixed batch of 2"},     {{-1, 1, -1, 28}, 4, "--shape N=V"},
+        {{-1, 1, 28}, 3, "[N, C, H, W] and [N, F]"}, {{-1, 3, 8, 8, 8}, 5, "another rank"},
+        {{-1, 1 << 15, 1 << 15, 1}, 4, "more than"},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        b = build(ctx, 13);
+        x = add_input(b, "x", shapes[i].dims, shapes[i].rank);
+        add_output(b, add_node(b, "Relu", "relu", x));
+        expect_error(b, TDSNN_ERR_UNSUPPORTED, shapes[i].text);
+    }
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 0));
+    add_output(b, add_node(b, "Relu", "relu", x));
+    expect_error(b, TDSNN_ERR_INPUT, "dimension 1 of input 'x' is 0");
+
+    b = build(ctx, 13);
+    add_input(b, "x", INTS(-1, 4));
+    add_output(b, add_node(b, "Identity", "id", add_random(b, "c", INTS(4))));
+    expect_error(b, TDSNN_ERR_UNSUPPORTED, "the output 'id:0' is a constant");
+
+    b = build(ctx, 13);
+    x = add_input(b, "x", INTS(-1, 4));
+    td_lowering lowering = expect_graph(b, x, "a network that gives its input");
+    ok(lowering.graph->node_count == 1, "has one node");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 13);
+    b->source.metadata = (td_metadata[]){{"k", "v"}, {"l", "w"}};
+    b->source.metadata_count = 2;
+    int z = add_conv(b);
+    b->nodes[0].name = "x"; /* as the input */
+    y = add_batch_norm(b, add_node(b, "Relu", "bn.scale", z), 3);
+    lowering = expect_graph(b, y, "names that meet");
+    ok(strcmp(lowering.graph->nodes[0].name, "x-2") == 0 &&
+           strcmp(lowering.graph->nodes[1].name, "x") == 0 &&
+           strcmp(lowering.graph->nodes[3].name, "bn.scale-2") == 0 &&
+           strcmp(lowering.graph->input_name, "x") == 0,
+       "are made unique, those of the file staying");
+    ok(lowering.graph->metadata_count == 2 &&
+           strcmp(td_graph_metadata(lowering.graph, "l"), "w") == 0,
+       "metadata comes along");
+    td_lowering_destroy(&lowering);
+}
+
+static void test_every_row(void) {
+    size_t count;
+    const td_operator *table = td_operators(&count);
+    for (size_t i = 0; i < count; i++) {
+        ok(i < MAX_ROWS && row_seen[i], "%s of opset %d to %d was lowered here", table[i].name,
+           table[i].first_opset, table[i].last_opset);
+    }
+}
+
+int main(void) {
+    ctx = tdsnn_context_create();
+    test_conv();
+    test_conv_refused();
+    test_auto_pad();
+    test_inner();
+    test_inner_refused();
+    test_affine();
+    test_affine_refused();
+    test_batch_norm();
+    test_maxpool();
+    test_layout();
+    test_layout_refused();
+    test_constants();
+    test_softmax();
+    test_code();
+    test_refusals_go_on();
+    test_network();
+    test_every_row();
+    tdsnn_context_destroy(ctx);
+    return tap_end();
+}
