@@ -15,6 +15,7 @@ typedef struct random_network_options {
     tdsnn_rounding rounding; /* TABLE: silenced `nearest` */
     bool biases;
     bool one_leak; /* the input's leak is the hidden layers' */
+    bool ties;     /* one scale, and layers that pass codes on: drives that are codes */
 } random_network_options;
 
 static inline int random_int(td_random *r, int low, int high) {
@@ -36,7 +37,7 @@ static inline void random_code(tdsnn_context *ctx, td_random *r, td_network *n, 
     int longest = (int)fmin(TDSNN_MAX_STEPS, leak * 4.0);
     int steps =
         td_random_below(r, 8) == 0 ? longest : random_int(r, 1, longest < 20 ? longest : 20);
-    double scale = exp(td_random_normal(r));
+    double scale = options->ties ? 1.0 : exp(td_random_normal(r));
     tdsnn_code *code = random_alloc(n, 1, sizeof *code);
     if (tdsnn_code_make(ctx, leak, steps, scale, table ? TDSNN_ROUND_NEAREST : options->rounding,
                         options->offset, code) != TDSNN_OK) {
@@ -78,7 +79,7 @@ static inline int random_groups(td_random *r, int a, int b) {
 /* Synapses from layer `source`; weights of a size that makes drives of about the magnitude `unit`.
  */
 static inline void random_synapses(td_random *r, td_network *n, td_layer *layer, td_synapses *s,
-                                   int source, double unit) {
+                                   int source, double unit, bool ties) {
     const td_layer *pre = &n->layers[source];
     bool inner = layer->shape.flat;
     *s = (td_synapses){.source = source, .view = pre->shape, .window = TD_WINDOW_ONE, .groups = 1};
@@ -93,8 +94,11 @@ static inline void random_synapses(td_random *r, td_network *n, td_layer *layer,
     size_t count = (size_t)layer->shape.c * inputs;
     float *weights = random_alloc(n, count, sizeof *weights);
     double typical = pre->code->values[pre->code->steps] * sqrt((double)inputs) * 0.3;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !ties; i++) {
         weights[i] = (float)(td_random_normal(r) * unit / typical);
+    }
+    for (int c = 0; c < layer->shape.c && ties; c++) {
+        weights[(size_t)c * inputs + td_random_below(r, inputs)] = 1.0f;
     }
     s->weights = weights;
 }
@@ -119,10 +123,11 @@ static inline void random_linear(tdsnn_context *ctx, td_random *r, td_network *n
         unit = layer->code->values[layer->code->steps] * 0.6;
     }
     layer->synapses = random_alloc(n, 3, sizeof *layer->synapses);
-    int wanted = random_int(r, 1, 3), newest = index - 1;
+    int wanted = options->ties ? 1 : random_int(r, 1, 3), newest = index - 1;
     for (int source = newest; source >= 0 && layer->synapse_count < wanted; source--) {
         if (n->layers[source].code->leak == n->layers[newest].code->leak) {
-            random_synapses(r, n, layer, &layer->synapses[layer->synapse_count++], source, unit);
+            random_synapses(r, n, layer, &layer->synapses[layer->synapse_count++], source, unit,
+                            options->ties);
         }
     }
     random_bias(r, n, layer, options->biases ? unit : 0.0);
@@ -155,7 +160,8 @@ static inline td_network *random_network(tdsnn_context *ctx, td_random *r,
     td_network *n = td_arena_alloc(arena, 1, sizeof *n);
     *n = (td_network){.arena = arena, .path = "random.onnx"};
     double leak = 1.0 + 30.0 * td_random_uniform(r);
-    double input_leak = options->one_leak ? leak : 1.0 + 60.0 * td_random_uniform(r);
+    double input_leak =
+        options->one_leak || options->ties ? leak : 1.0 + 60.0 * td_random_uniform(r);
     int hidden = random_int(r, 1, 5);
     n->layers = random_alloc(n, (size_t)hidden + 2, sizeof *n->layers);
     for (int i = 0; i < hidden + 2; i++) {

@@ -1,0 +1,444 @@
+#include "measure/verify.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "measure/formula.h"
+#include "random_network.h"
+#include "tap.h"
+
+#define SAMPLES 6
+
+static tdsnn_context *ctx;
+
+/* ---------------------------------------------------------------------------------- the proof */
+
+/* A network and samples for it. */
+typedef struct problem {
+    td_network *network;
+    size_t size; /* of one sample */
+    float *samples;
+} problem;
+
+static problem make_problem(uint64_t seed, const random_network_options *options) {
+    td_random r;
+    td_random_seed(&r, seed, 400);
+    problem p = {.network = random_network(ctx, &r, options)};
+    p.size = td_shape_count(p.network->layers[0].shape);
+    p.samples = td_alloc(ctx, p.size * SAMPLES, sizeof *p.samples);
+    for (size_t s = 0; s < SAMPLES; s++) {
+        random_sample(&r, p.network, p.samples + s * p.size);
+    }
+    return p;
+}
+
+static void free_problem(problem *p) {
+    td_network_destroy(p->network);
+    td_free(p->samples);
+}
+
+static tdsnn_status read_sample(tdsnn_context *c, const void *user, size_t index, float *values) {
+    const problem *p = user;
+    (void)c;
+    memcpy(values, p->samples + index * p->size, p->size * sizeof *values);
+    return TDSNN_OK;
+}
+
+static tdsnn_status verify(const problem *p, td_clock_hook hook, void *user,
+                           tdsnn_verify_result **result) {
+    td_error_clear(ctx);
+    return td_verify_network(ctx, p->network, SAMPLES, read_sample, p, hook, user, result);
+}
+
+static void test_sound(int offset, tdsnn_rounding rounding, bool biases, bool ties) {
+    uint64_t neurons = 0, mismatches = 0, parted = 0, beyond = 0, readouts = 0, failed = 0;
+    uint64_t expected = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        random_network_options options = {offset, rounding, biases, seed % 2 == 0, ties};
+        problem p = make_problem(seed, &options);
+        tdsnn_verify_result *r;
+        if (verify(&p, NULL, NULL, &r) != TDSNN_OK) {
+            printf("# seed %d: %s\n", (int)seed, tdsnn_last_error(ctx));
+            failed++;
+        }
+        int modes = offset == 0 ? 4 : 2;
+        failed += r->mode_count != modes || !r->passed || r->samples != SAMPLES;
+        for (int i = 1; i < p.network->layer_count - 1; i++) {
+            size_t count = td_shape_count(p.network->layers[i].shape);
+            expected += count * SAMPLES * (uint64_t)modes;
+        }
+        neurons += r->neurons_checked;
+        mismatches += r->neuron_vs_formula_mismatches;
+        parted += r->float_vs_double_mismatches;
+        beyond += r->float_vs_double_beyond_bound;
+        readouts += r->readout_mismatches;
+        tdsnn_verify_result_free(r);
+        free_problem(&p);
+    }
+    ok(failed == 0 && mismatches + beyond + readouts == 0 && neurons == expected,
+       "offset %d, rounding %d, biases %d, ties %d, seeds 0 .. 39: %d of %d neurons differ, %d "
+       "float "
+       "against double",
+       offset, (int)rounding, biases, ties, (int)mismatches, (int)neurons, (int)parted);
+}
+
+/* --------------------------------------------------------------------------------- mutations */
+
+typedef struct mutation {
+    td_clock_fault fault;
+    int layer;
+    size_t place;
+} mutation;
+
+static void apply_mutation(void *user, int layer, td_clock_layer *clock) {
+    const mutation *m = user;
+    if (layer == m->layer) {
+        td_clock_mutate(clock, m->fault, m->place);
+    }
+}
+
+/* What brute force says: the first spike time that the fault changes, in the order of samples,
+ * modes, neurons. */
+typedef struct change {
+    bool found;
+    size_t sample, neuron;
+    td_clock_mode mode;
+    int time, time_before;
+} change;
+
+static void compare_runs(const problem *p, const mutation *m, td_activity *a, td_clock_layer *sound,
+                         td_clock_layer *faulty, size_t sample, change *c) {
+    static const td_clock_mode modes[] = {
+        {false, false}, {true, false}, {false, true}, {true, true}};
+    size_t count = td_shape_count(p->network->layers[m->layer].shape);
+    uint8_t *before = td_alloc(ctx, count, 1), *after = td_alloc(ctx, count, 1);
+    for (int k = 0; k < 4 && !c->found; k++) {
+        td_clock_run(sound, modes[k], a->times, before, NULL, NULL);
+        td_clock_run(faulty, modes[k], a->times, after, NULL, NULL);
+        for (size_t n = 0; n < count && !c->found; n++) {
+            if (before[n] != after[n]) {
+                *c = (change){true, sample, n, modes[k], after[n], before[n]};
+            }
+        }
+    }
+    td_free(before);
+    td_free(after);
+}
+
+static change brute_force(const problem *p, const mutation *m) {
+    td_activity *a;
+    td_reference *reference;
+    td_clock_layer *sound, *faulty;
+    td_activity_create(ctx, p->network, &a);
+    td_reference_create(ctx, p->network, &reference);
+    td_clock_layer_create(ctx, p->network, m->layer, &sound);
+    td_clock_layer_create(ctx, p->network, m->layer, &faulty);
+    td_clock_mutate(faulty, m->fault, m->place);
+    change c = {0};
+    for (size_t s = 0; s < SAMPLES && !c.found; s++) {
+        memcpy(a->input, p->samples + s * p->size, p->size * sizeof *a->input);
+        td_reference_run(reference, a);
+        compare_runs(p, m, a, sound, faulty, s, &c);
+    }
+    td_clock_layer_destroy(sound);
+    td_clock_layer_destroy(faulty);
+    td_reference_destroy(reference);
+    td_activity_destroy(a);
+    return c;
+}
+
+/* Whether verify finds exactly what brute force found, and says it. */
+static bool found_it(const problem *p, const mutation *m, const change *c) {
+    tdsnn_verify_result *r;
+    if (verify(p, apply_mutation, (void *)m, &r) != TDSNN_ERR_CHECK) {
+        return false;
+    }
+    const tdsnn_verify_failure *f = &r->first;
+    const td_layer *layer = &p->network->layers[m->layer];
+    int plane = layer->shape.h * layer->shape.w, n = (int)c->neuron;
+    char mode[40], words[200];
+    snprintf(mode, sizeof mode, "%s, %s", c->mode.fixed ? "fixed" : "dynamic",
+             c->mode.all_firing ? "all firing" : "silent");
+    int step = c->time < c->time_before ? c->time : c->time_before;
+    bool same = !r->passed && f->sample == c->sample && strcmp(f->layer, layer->name) == 0 &&
+                f->channel == n / plane && f->y == n % plane / layer->shape.w &&
+                f->x == n % layer->shape.w && f->time_found == c->time &&
+                f->time_expected == c->time_before && f->step == step &&
+                strcmp(f->mode, mode) == 0 && strcmp(f->check, "neuron against formula") == 0 &&
+                f->threshold == layer->code->thresholds[step];
+    snprintf(words, sizeof words,
+             "sample %zu, layer '%s', neuron (%d, %d, %d), %s: neuron against formula: it fires at "
+             "%d where the formula in double says %d; at step %d",
+             c->sample, layer->name, f->channel, f->y, f->x, mode, c->time, c->time_before, step);
+    bool said = strstr(tdsnn_last_error(ctx), words) != NULL;
+    uint64_t wrong = 0;
+    for (int i = 0; i < r->layer_count; i++) {
+        wrong += i == m->layer ? 0 : r->layers[i].neuron_vs_formula_mismatches;
+    }
+    tdsnn_verify_result_free(r);
+    return same && said && wrong == 0; /* the fault has not spread to other layers */
+}
+
+/* Ten places where the fault changes a spike time: verify finds each. As many where it changes
+ * none: verify passes. */
+static void test_fault(td_clock_fault fault, const char *what) {
+    int tried = 0, changed = 0, found = 0, unchanged = 0, passed = 0;
+    for (uint64_t seed = 0; seed < 400 && changed < 10; seed++) {
+        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+        problem p = make_problem(1000 + seed, &options);
+        td_random r;
+        td_random_seed(&r, seed, 500);
+        for (int i = 1; i < p.network->layer_count; i++) {
+            if (p.network->layers[i].kind != TD_LAYER_SYNAPSES) {
+                continue;
+            }
+            td_clock_layer *clock;
+            td_clock_layer_create(ctx, p.network, i, &clock);
+            size_t places = td_clock_places(clock, fault), first = fault == TD_FAULT_TICK;
+            td_clock_layer_destroy(clock);
+            if (places <= first) {
+                continue;
+            }
+            mutation m = {fault, i, first + td_random_below(&r, places - first)};
+            change c = brute_force(&p, &m);
+            tried++;
+            if (c.found && changed < 10) {
+                changed++;
+                found += found_it(&p, &m, &c);
+            } else if (!c.found && unchanged < 10) {
+                tdsnn_verify_result *result;
+                unchanged++;
+                passed += verify(&p, apply_mutation, &m, &result) == TDSNN_OK;
+                tdsnn_verify_result_free(result);
+            }
+        }
+        free_problem(&p);
+    }
+    ok(changed == 10 && found == 10,
+       "%s: %d of %d faults found and named (seeds from 1000, %d places tried)", what, found,
+       changed, tried);
+    ok(passed == unchanged, "%s: %d of %d faults without effect raise no alarm", what, passed,
+       unchanged);
+}
+
+/* ------------------------------------------------------------------------- float against double */
+
+/* A negated weight in the float engine's packed copy alone. */
+static void test_float_fault(void) {
+    int wrong = 0, times = 0, logits = 0;
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+        problem p = make_problem(2000 + seed, &options);
+        int last = p.network->layer_count - 1;
+        td_synapses *s = &p.network->layers[last - (int)(seed % 2)].synapses[0];
+        if (s->packed == NULL) { /* a pool */
+            free_problem(&p);
+            continue;
+        }
+        float *packed = (float *)s->packed;
+        for (int i = 0; i < 3; i++) {
+            packed[i] *= i < s->view.c / s->groups ? -3.0f : 1.0f;
+        }
+        tdsnn_verify_result *r;
+        tdsnn_status status = verify(&p, NULL, NULL, &r);
+        bool any = r->float_vs_double_beyond_bound > 0;
+        wrong += (status == TDSNN_ERR_CHECK) != any || r->passed == any;
+        wrong += r->neuron_vs_formula_mismatches > 0;
+        if (any) {
+            wrong += strcmp(r->first.check, "float against double") != 0;
+            wrong += strstr(tdsnn_last_error(ctx), "float against double") == NULL;
+            times += r->first.time_found >= 0;
+            logits += r->first.time_found < 0;
+        }
+        tdsnn_verify_result_free(r);
+        free_problem(&p);
+    }
+    ok(wrong == 0 && times >= 3 && logits >= 3,
+       "a float engine that errs is found, at %d spike times and %d logits", times, logits);
+}
+
+/* A threshold between the float sum and the double one: the spike times differ, rounding explains
+ * it, and the prediction that hangs on it is counted. */
+static void test_rounding(void) {
+    int parted = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+        td_random r;
+        td_random_seed(&r, seed, 600);
+        td_arena *arena = td_arena_create(ctx);
+        td_layer layers[3] = {
+            {.name = "in", .kind = TD_LAYER_INPUT, .shape = {30, 1, 1, true}},
+            {.name = "hidden", .kind = TD_LAYER_SYNAPSES, .shape = {1, 1, 1, true}},
+            {.name = "out", .kind = TD_LAYER_READOUT, .shape = {2, 1, 1, true}}};
+        td_network n = {arena, "rounding", 1, layers, 2};
+        random_code(ctx, &r, &n, &layers[0], 20.0, &options);
+        random_linear(ctx, &r, &n, &layers[1], 20.0, &options);
+        n.layer_count = 2;
+        random_linear(ctx, &r, &n, &layers[2], 20.0, &options);
+        n.layer_count = 3;
+        float out[2] = {1.0f, -1.0f}, half = layers[1].code->values[1] / 2.0f;
+        float bias[2] = {-half, half};
+        layers[2].synapse_count = 1;
+        layers[2].synapses[0] = (td_synapses){.source = 1,
+                                              .view = {1, 1, 1, true},
+                                              .window = TD_WINDOW_ONE,
+                                              .groups = 1,
+                                              .weights = out,
+                                              .packed = out};
+        layers[2].bias = layers[2].event_bias = bias;
+        layers[2].bias_per_neuron = layers[2].event_bias_per_neuron = false;
+        problem p = {&n, 30, td_alloc(ctx, 30 * SAMPLES, sizeof(float))};
+        for (size_t s = 0; s < SAMPLES; s++) {
+            random_sample(&r, &n, p.samples + s * 30);
+        }
+
+        /* the hidden neuron's sum in float, read off as a logit, and in double */
+        td_layer hidden = layers[1];
+        td_activity *a;
+        td_reference *reference;
+        layers[1].kind = TD_LAYER_READOUT;
+        n.layer_count = 2;
+        td_activity_create(ctx, &n, &a);
+        td_reference_create(ctx, &n, &reference);
+        memcpy(a->input, p.samples, 30 * sizeof *a->input);
+        td_reference_run(reference, a);
+        td_drive drive;
+        td_formula_drives(&n, &layers[1], a->times, &drive);
+        float sum = a->logits[0];
+        td_reference_destroy(reference);
+        td_activity_destroy(a);
+        layers[1] = hidden;
+        n.layer_count = 3;
+
+        if ((double)sum < drive.drive) { /* tau = sum: float does not exceed it, double does */
+            tdsnn_code *code = (tdsnn_code *)layers[1].code;
+            code->rounding = TDSNN_ROUND_TABLE;
+            code->thresholds[0] = sum;
+            for (int k = 1; k < code->steps; k++) {
+                code->thresholds[k] = fabsf(sum) + 1e9f;
+            }
+            tdsnn_verify_result *v;
+            tdsnn_status status = verify(&p, NULL, NULL, &v);
+            bool as_expected = status == TDSNN_OK && v->float_vs_double_mismatches >= 1 &&
+                               v->float_vs_double_beyond_bound == 0 &&
+                               v->predictions_changed == v->float_vs_double_mismatches;
+            parted += as_expected;
+            if (!as_expected) {
+                printf("# seed %d: %s\n", (int)seed, tdsnn_last_error(ctx));
+                parted = -1000;
+            }
+            tdsnn_verify_result_free(v);
+        }
+        td_free(p.samples);
+        td_arena_destroy(arena);
+    }
+    ok(parted >= 3,
+       "float and double part where a threshold lies between them, %d times, and that "
+       "is no failure",
+       parted);
+}
+
+/* ---------------------------------------------------------------------------------- the call */
+
+static bool same_failure(const tdsnn_verify_failure *a, const tdsnn_verify_failure *b) {
+    return a->sample == b->sample && a->channel == b->channel && a->y == b->y && a->x == b->x &&
+           a->time_found == b->time_found && strcmp(a->layer, b->layer) == 0 &&
+           strcmp(a->mode, b->mode) == 0 && a->drive == b->drive;
+}
+
+/* The same findings and the same first failure for any number of threads. */
+static void test_threads(void) {
+    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+    int wrong = 0, failures = 0;
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        problem p = make_problem(3000 + seed, &options);
+        mutation m = {TD_FAULT_WEIGHT_SIGN, p.network->layer_count - 1, 0};
+        tdsnn_verify_result *one, *many;
+        tdsnn_set_threads(ctx, 1);
+        tdsnn_status status = verify(&p, apply_mutation, &m, &one);
+        for (int threads = 2; threads <= 5; threads++) {
+            tdsnn_set_threads(ctx, threads);
+            wrong += verify(&p, apply_mutation, &m, &many) != status;
+            wrong += many->readout_mismatches != one->readout_mismatches ||
+                     many->neurons_checked != one->neurons_checked;
+            wrong += !one->passed && !same_failure(&one->first, &many->first);
+            tdsnn_verify_result_free(many);
+        }
+        failures += !one->passed && strcmp(one->first.check, "read-out") == 0;
+        tdsnn_verify_result_free(one);
+        free_problem(&p);
+    }
+    tdsnn_set_threads(ctx, 0);
+    ok(wrong == 0 && failures > 3, "1 to 5 threads find the same, %d faults at read-outs among it",
+       failures);
+}
+
+static tdsnn_status broken_read(tdsnn_context *c, const void *user, size_t index, float *values) {
+    (void)user;
+    (void)values;
+    return td_error(c, TDSNN_ERR_INPUT, "sample %zu is damaged", index);
+}
+
+static int cancel(void *user, const char *what, uint64_t done, uint64_t total) {
+    (void)done;
+    (void)total;
+    *(bool *)user = strcmp(what, "verifying") == 0;
+    return 1;
+}
+
+static void test_call(void) {
+    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+    problem p = make_problem(1, &options);
+    tdsnn_verify_result *r = NULL;
+    td_error_clear(ctx);
+    ok(td_verify_network(ctx, p.network, SAMPLES, broken_read, NULL, NULL, NULL, &r) ==
+               TDSNN_ERR_INPUT &&
+           r == NULL,
+       "data that cannot be read: %s", tdsnn_last_error(ctx));
+    bool asked = false;
+    tdsnn_set_progress(ctx, cancel, &asked);
+    ok(verify(&p, NULL, NULL, &r) == TDSNN_ERR_CANCELLED && r == NULL && asked, "cancelled: %s",
+       tdsnn_last_error(ctx));
+    tdsnn_set_progress(ctx, NULL, NULL);
+    free_problem(&p);
+
+    /* Behind an analog input the first layer is not stepped, and the result says so. */
+    p = make_problem(4, &options);
+    p.network->layers[0].code = NULL;
+    tdsnn_status status = verify(&p, NULL, NULL, &r);
+    int analog = 0, wrong = 0;
+    for (int i = 1; i < r->layer_count; i++) {
+        bool skipped = strcmp(r->layers[i].kind, "analog") == 0;
+        analog += skipped;
+        wrong += skipped != (r->layers[i].neurons_checked == 0);
+        wrong += skipped != !td_clock_can_step(p.network, i);
+    }
+    ok(status == TDSNN_OK && analog == 1 && wrong == 0,
+       "a layer behind an analog input is passed over and marked");
+    tdsnn_verify_result_free(r);
+    free_problem(&p);
+    tdsnn_verify_result_free(NULL);
+}
+
+int main(void) {
+    ctx = tdsnn_context_create();
+    for (int offset = 0; offset < 2; offset++) {
+        for (int rounding = 0; rounding < 3; rounding++) {
+            test_sound(offset, (tdsnn_rounding)rounding, true, false);
+        }
+        test_sound(offset, TDSNN_ROUND_CEIL, false, false);
+    }
+    test_sound(0, TDSNN_ROUND_CEIL, false, true);
+    test_sound(0, TDSNN_ROUND_NEAREST, false, true);
+    test_fault(TD_FAULT_WEIGHT_SIGN, "sign of a weight");
+    test_fault(TD_FAULT_WEIGHT_EXPONENT, "exponent bit of a weight");
+    test_fault(TD_FAULT_THRESHOLD, "exponent bit of a threshold");
+    test_fault(TD_FAULT_TICK, "a tick by 10 %");
+    test_fault(TD_FAULT_ARRIVAL, "an arrival by one step");
+    test_float_fault();
+    test_rounding();
+    test_threads();
+    test_call();
+    tdsnn_context_destroy(ctx);
+    return tap_end();
+}
