@@ -14,7 +14,7 @@ static td_graph *chain(tdsnn_context *ctx, const char *letters) {
     td_shape shape = {4, 3, 3, false};
     td_graph_append(ctx, graph, &(td_node){.op = TD_OP_INPUT, .name = "x", .shape = shape});
     for (int i = 0; letters[i] != '\0'; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "%c%d", letters[i], i + 1);
         td_node node = {
             .name = name, .input_count = 1, .inputs = &i, .groups = 1, .window = window};

@@ -38,7 +38,7 @@ static inline td_shape shape_at(const graph_maker *m) {
 static inline void append(graph_maker *m, td_node node) {
     char name[32];
     snprintf(name, sizeof name, "n%d", m->graph->node_count);
-    node.name = name;
+    node.name = node.op == TD_OP_INPUT ? m->graph->input_name : name;
     node.inputs = &m->at;
     node.input_count = node.op == TD_OP_INPUT ? 0 : 1;
     m->at = td_graph_append(m->ctx, m->graph, &node);
