@@ -9,7 +9,8 @@
 typedef void (*td_fma_row_fn)(float *restrict sums, const float *restrict weights, float value,
                               size_t count);
 
-/* The widest variant that this processor runs. */
+/* The widest variant that this processor runs; the environment's TDSNN_CPU (scalar, avx2, avx512)
+ * lowers it. */
 td_fma_row_fn td_fma_row_best(void);
 
 #endif
