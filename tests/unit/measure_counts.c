@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/clock.h"
+#include "mnist_network.h"
 #include "random_network.h"
 #include "tap.h"
 
@@ -64,6 +65,22 @@ static bool same(const tdsnn_counts *a, const tdsnn_counts *b, int offset) {
            (offset == 1 || a->executed_macs == b->executed_macs);
 }
 
+/* Whether the counter agrees with the stepped count on every layer; `a` holds the input. */
+static int differing_layers(td_random *r, const td_network *n, td_activity *a, int offset,
+                            bool wild, td_counter *counter, td_reference *reference,
+                            tdsnn_counts *brute, uint64_t *t_last_in) {
+    int wrong = 0;
+    uint64_t found;
+    make_times(r, n, a, reference, wild);
+    td_counter_add(counter, a);
+    for (int i = 1; i < n->layer_count; i++) {
+        count_by_stepping(n, i, a, offset, &brute[i], &t_last_in[i]);
+        tdsnn_counts c = td_counter_layer(counter, i, &found);
+        wrong += !same(&c, &brute[i], offset) || found != t_last_in[i];
+    }
+    return wrong;
+}
+
 static void test_random(int offset, bool wild) {
     uint64_t layers = 0, wrong = 0, leaks = 0;
     for (uint64_t seed = 0; seed < 150; seed++) {
@@ -78,25 +95,19 @@ static void test_random(int offset, bool wild) {
         td_reference_create(ctx, n, &reference);
         td_counter_create(ctx, n, &counter);
         tdsnn_counts brute[8] = {0};
-        uint64_t t_last_in[8] = {0}, found;
+        uint64_t t_last_in[8] = {0}, ignored;
         for (int s = 0; s < 3; s++) {
             random_sample(&r, n, a->input);
-            make_times(&r, n, a, reference, wild);
-            td_counter_add(counter, a);
-            for (int i = 1; i < n->layer_count; i++) {
-                count_by_stepping(n, i, a, offset, &brute[i], &t_last_in[i]);
+            int differ =
+                differing_layers(&r, n, a, offset, wild, counter, reference, brute, t_last_in);
+            if (differ > 0) {
+                printf("# seed %d differs\n", (int)seed);
             }
+            wrong += (uint64_t)differ;
+            layers += (uint64_t)n->layer_count - 1;
         }
-        for (int i = 1; i < n->layer_count; i++) {
-            tdsnn_counts c = td_counter_layer(counter, i, &found);
-            bool equal = same(&c, &brute[i], offset) && found == t_last_in[i];
-            layers++;
-            leaks += c.paper_leaks + c.silent_leaks;
-            wrong += !equal;
-            if (!equal) {
-                printf("# seed %d, layer %d differs\n", (int)seed, i);
-            }
-        }
+        tdsnn_counts c = td_counter_layer(counter, n->layer_count - 1, &ignored);
+        leaks += c.paper_leaks + c.silent_leaks;
         td_counter_destroy(counter);
         td_reference_destroy(reference);
         td_activity_destroy(a);
@@ -105,6 +116,44 @@ static void test_random(int offset, bool wild) {
     ok(wrong == 0 && leaks > 10000,
        "offset %d, %s spike times, seeds 0 .. 149: %d of %d layers differ from the stepped count",
        offset, wild ? "wild" : "real", (int)wrong, (int)layers);
+}
+
+/* The same on LeNet and MNIST. */
+static void test_mnist(int offset) {
+    const char *folder = mnist_folder();
+    if (folder == NULL) {
+        ok(true, "# SKIP LeNet and MNIST are not there (TDSNN_SHARED_DATA)");
+        return;
+    }
+    tdsnn_convert_options options = TDSNN_CONVERT_OPTIONS_INIT;
+    options.steps = 7;
+    options.calibration_samples = 16;
+    options.offset = offset;
+    mnist_network m = mnist_open(ctx, folder, &options, true);
+    td_activity *a;
+    td_reference *reference;
+    td_counter *counter;
+    td_activity_create(ctx, m.network, &a);
+    td_reference_create(ctx, m.network, &reference);
+    td_counter_create(ctx, m.network, &counter);
+    tdsnn_counts brute[8] = {0};
+    uint64_t t_last_in[8] = {0}, ignored;
+    int wrong = m.network->layer_count > 8;
+    for (size_t s = 0; s < 3 && wrong == 0; s++) {
+        tdsnn_data_read(ctx, m.test, s, a->input, NULL);
+        wrong += differing_layers(NULL, m.network, a, offset, false, counter, reference, brute,
+                                  t_last_in);
+    }
+    uint64_t macs = 0;
+    for (int i = 1; i < m.network->layer_count; i++) {
+        macs += td_counter_layer(counter, i, &ignored).macs;
+    }
+    ok(wrong == 0 && macs == 3 * 2293000,
+       "offset %d, LeNet on three digits: %d layers differ from the stepped count", offset, wrong);
+    td_counter_destroy(counter);
+    td_reference_destroy(reference);
+    td_activity_destroy(a);
+    mnist_close(&m);
 }
 
 /* Ticks, spikes and zero spikes, on a network's own spike times. */
@@ -265,6 +314,7 @@ int main(void) {
         test_random(offset, true);
         test_random(offset, false);
         test_ticks(offset);
+        test_mnist(offset);
     }
     test_merge_and_latency();
     test_latency();

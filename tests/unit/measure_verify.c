@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "measure/formula.h"
+#include "mnist_network.h"
 #include "random_network.h"
 #include "tap.h"
 
@@ -80,6 +81,51 @@ static void test_sound(int offset, tdsnn_rounding rounding, bool biases, bool ti
        "float "
        "against double",
        offset, (int)rounding, biases, ties, (int)mismatches, (int)neurons, (int)parted);
+}
+
+/* The public call on LeNet and MNIST, with the shared data. */
+static void test_mnist(const char *what, const tdsnn_convert_options *options, bool biases) {
+    const char *folder = mnist_folder();
+    if (folder == NULL) {
+        ok(true, "# SKIP LeNet and MNIST are not there (TDSNN_SHARED_DATA)");
+        return;
+    }
+    mnist_network m = mnist_open(ctx, folder, options, biases);
+    tdsnn_verify_options o = TDSNN_VERIFY_OPTIONS_INIT;
+    o.limit = 5;
+    tdsnn_verify_result *r;
+    tdsnn_status status = tdsnn_verify(ctx, m.model, m.test, &o, &r);
+    uint64_t hidden = 11520 + 2880 + 3200 + 800 + 500;
+    uint64_t modes = options->offset == 0 ? 4 : 2;
+    hidden -= options->input_steps < 0 ? 11520 : 0; /* the first layer is analog */
+    ok(status == TDSNN_OK && r->passed && r->neurons_checked == 5 * modes * hidden &&
+           r->neuron_vs_formula_mismatches == 0 && r->readout_mismatches == 0 &&
+           r->float_vs_double_beyond_bound == 0,
+       "LeNet, %s: %d neurons checked", what, (int)r->neurons_checked);
+    tdsnn_verify_result_free(r);
+    if (options->input_steps < 0) { /* enough once */
+        ok(tdsnn_verify(ctx, m.source, m.test, &o, &r) == TDSNN_ERR_USAGE, "a plain network: %s",
+           tdsnn_last_error(ctx));
+        o.size = 1;
+        ok(tdsnn_verify(ctx, m.model, m.test, &o, &r) == TDSNN_ERR_USAGE, "%s",
+           tdsnn_last_error(ctx));
+    }
+    mnist_close(&m);
+}
+
+static void test_all_mnist(void) {
+    tdsnn_convert_options options = TDSNN_CONVERT_OPTIONS_INIT;
+    options.steps = 7;
+    options.calibration_samples = 16;
+    test_mnist("nearest", &options, true);
+    options.input_steps = -1;
+    test_mnist("nearest, analog input", &options, true);
+    options.input_steps = 0;
+    options.rounding = TDSNN_ROUND_CEIL;
+    test_mnist("ceil", &options, true);
+    test_mnist("ceil, no biases", &options, false);
+    options.offset = 1;
+    test_mnist("ceil, offset 1", &options, true);
 }
 
 /* --------------------------------------------------------------------------------- mutations */
@@ -430,6 +476,7 @@ int main(void) {
     }
     test_sound(0, TDSNN_ROUND_CEIL, false, true);
     test_sound(0, TDSNN_ROUND_NEAREST, false, true);
+    test_all_mnist();
     test_fault(TD_FAULT_WEIGHT_SIGN, "sign of a weight");
     test_fault(TD_FAULT_WEIGHT_EXPONENT, "exponent bit of a weight");
     test_fault(TD_FAULT_THRESHOLD, "exponent bit of a threshold");
