@@ -17,9 +17,9 @@ typedef struct tdsnn_data_options {
     size_t size;          /* sizeof(tdsnn_data_options) */
     tdsnn_split split;    /* where there are splits */
     uint64_t seed;        /* of glyphs and random */
-    double scale;         /* value = (float)(raw x scale, in double); 0: 1/255 for 8-bit pictures,
-                           * 1 for arrays and random */
-    float low, high;      /* random: uniform in [low, high) */
+    double scale;         /* value = (float)(raw x scale, in double); 0: 1/255 for glyphs and mnist,
+                           * 1 for arrays of any type and random */
+    float low, high;      /* random: values are uniform in [low, high), whatever the scale */
     int shape[3];         /* random: C, H, W of the network's input; others ignore it */
 } tdsnn_data_options;
 #define TDSNN_DATA_OPTIONS_INIT                                                                    \
@@ -29,9 +29,11 @@ typedef struct tdsnn_data_options {
  *   glyphs         ten digit classes, drawn here, 28x28 grey; train 20,000, test 10,000
  *   mnist:DIR      IDX files as MNIST names them, .gz or not
  *   random[:N]     N samples (64) of options->shape, uniform; no labels
- *   npy:FILE       one array [N][...], float32, float64 or uint8; no labels
- *   npz:FILE       arrays x [N][...] and, if there, y [N]
- * Files are hostile: headers are checked against sizes before anything is allocated.
+ *   npy:FILE       one array, float32, float64, uint8, int32 or int64; no labels
+ *   npz:FILE       arrays x and, if there, y [N] of an integer type
+ * Arrays are [N][C][H][W], [N][H][W] (one channel), [N][F] (F values) or [N] (one value).
+ * Files are hostile: headers are checked against sizes before anything is allocated. A .npy file
+ * may be packed with gzip.
  * Errors: TDSNN_ERR_USAGE (unknown name, a missing path); TDSNN_ERR_INPUT naming file and place.
  * Memory: tdsnn_data_close. */
 TDSNN_API tdsnn_status tdsnn_data_open(tdsnn_context *ctx, const char *spec,

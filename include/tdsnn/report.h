@@ -1,4 +1,5 @@
-/* Reports: results as JSON documents, one on the stream, keys stable (docs/json.md). */
+/* Reports: results as JSON documents with stable keys (docs/json.md), and what belongs beside every
+ * result: the energy of its operations, the processor it was measured on. */
 #ifndef TDSNN_REPORT_H
 #define TDSNN_REPORT_H
 
@@ -12,9 +13,11 @@
 extern "C" {
 #endif
 
-/* Each writes one JSON document with `schema version cpu threads seed` and the keys of its
- * command. Errors: TDSNN_ERR_RUNTIME if the stream cannot be written. */
-TDSNN_API tdsnn_status tdsnn_report_info(tdsnn_context *ctx, const tdsnn_model *model, FILE *out);
+/* Each writes one JSON document: `schema version cpu threads seed` and the keys of its command.
+ * seed: the one the user gave, for the record.
+ * Errors: TDSNN_ERR_RUNTIME if there is no memory or the stream cannot be written. */
+TDSNN_API tdsnn_status tdsnn_report_info(tdsnn_context *ctx, const tdsnn_model *model,
+                                         uint64_t seed, FILE *out);
 TDSNN_API tdsnn_status tdsnn_report_convert(tdsnn_context *ctx, const tdsnn_convert_report *report,
                                             uint64_t seed, FILE *out);
 TDSNN_API tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_result *result,
@@ -22,8 +25,26 @@ TDSNN_API tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_re
 TDSNN_API tdsnn_status tdsnn_report_verify(tdsnn_context *ctx, const tdsnn_verify_result *result,
                                            uint64_t seed, FILE *out);
 
-/* One line naming the processor, "AMD EPYC 7763, 2 threads": goes with every time measured. */
-TDSNN_API const char *tdsnn_cpu_name(void);
+/* What operations cost: arithmetic alone, memory apart. A multiply costs a multiply-add less the
+ * add. */
+typedef struct tdsnn_energy_model {
+    const char *name;      /* "45nm_fp32", "45nm_int8" */
+    double add_pj, mac_pj; /* picojoules of an add, of a multiply-add */
+} tdsnn_energy_model;
+
+/* The models there are: index 0, 1, ...; NULL behind the last. */
+TDSNN_API const tdsnn_energy_model *tdsnn_energy_model_at(int index);
+
+/* Picojoules of all that was counted: of the dense network (its multiply-adds), and of the spiking
+ * one by either convention (synapses, ticks, bias and pool adds; leaks, one a tick too, are
+ * multiplies). */
+TDSNN_API double tdsnn_energy_dense(const tdsnn_energy_model *model, const tdsnn_counts *counts);
+TDSNN_API double tdsnn_energy_paper(const tdsnn_energy_model *model, const tdsnn_counts *counts);
+TDSNN_API double tdsnn_energy_silent(const tdsnn_energy_model *model, const tdsnn_counts *counts);
+
+/* Names the processor, as "AMD EPYC 7763 64-Core Processor": goes with every time measured. The
+ * name is cut to `size` bytes, the zero included. */
+TDSNN_API void tdsnn_cpu_name(char *name, size_t size);
 
 #ifdef __cplusplus
 }

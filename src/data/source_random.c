@@ -15,11 +15,10 @@ static void read_random(const tdsnn_data *data, size_t index, float *values, int
     td_random random;
     td_random_seed(&random, data->options.seed, index);
     for (size_t i = 0; i < count; i++) {
-        float raw = (float)(low + width * td_random_uniform(&random));
-        if (raw >= data->options.high) { /* rounded up */
-            raw = nextafterf(data->options.high, data->options.low);
+        values[i] = (float)(low + width * td_random_uniform(&random));
+        if (values[i] >= data->options.high) { /* rounded up */
+            values[i] = nextafterf(data->options.high, data->options.low);
         }
-        values[i] = (float)((double)raw * data->info.scale);
     }
     *label = -1;
 }
@@ -58,10 +57,6 @@ tdsnn_status td_data_open_random(tdsnn_context *ctx, const char *argument, tdsnn
         data->info.shape[i] = o->shape[i];
     }
     data->info.scale = o->scale != 0.0 ? o->scale : 1.0;
-    double most = fmax(fabs((double)o->low), fabs((double)o->high)) * data->info.scale;
-    if (!isfinite((float)most)) {
-        return td_error(ctx, TDSNN_ERR_USAGE, "random: numbers up to %g do not fit float32", most);
-    }
     data->read = read_random;
     return TDSNN_OK;
 }

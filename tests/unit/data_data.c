@@ -92,6 +92,12 @@ static void test_random(tdsnn_context *ctx) {
     ok(low >= -1.0 && low < -0.9 && high < 3.0 && high > 2.9 && fabs(sum / 512 - 1.0) < 0.25,
        "uniform in [-1, 3): %g to %g, mean %g", low, high, sum / 512);
     tdsnn_data_close(data);
+    options.scale = 0.5;
+    tdsnn_data_open(ctx, "random", &options, &data);
+    tdsnn_data_read(ctx, data, 0, b.values[0], NULL);
+    ok(tdsnn_data_get_info(data).scale == 0.5 && memcmp(a.values[0], b.values[0], 32) == 0,
+       "a scale is told, but the range stays");
+    tdsnn_data_close(data);
     options.seed = 8;
     tdsnn_data_open(ctx, "random:3", &options, &data);
     tdsnn_data_read(ctx, data, 0, b.values[0], NULL);

@@ -1,0 +1,280 @@
+/* The documents of docs/json.md. */
+#include <tdsnn/report.h>
+
+#include <math.h>
+
+#include "report/json.h"
+
+static double ratio(double part, double whole) {
+    return whole == 0.0 ? NAN : part / whole;
+}
+
+/* What is the same for every sample: its share of the sum. */
+static uint64_t each(uint64_t sum, size_t samples) {
+    return samples == 0 ? 0 : sum / samples;
+}
+
+static double percent(uint64_t part, uint64_t whole) {
+    return 100.0 * ratio((double)part, (double)whole);
+}
+
+/* ----------------------------------------------------------------------------------------- info */
+
+static const char *rounding_name(tdsnn_rounding rounding) {
+    static const char *const names[] = {[TDSNN_ROUND_NEAREST] = "nearest",
+                                        [TDSNN_ROUND_CEIL] = "ceil",
+                                        [TDSNN_ROUND_TABLE] = "table"};
+    return names[rounding];
+}
+
+static void put_code(td_json *j, json_t *layer, const tdsnn_code *code) {
+    if (code == NULL) {
+        td_json_null(j, layer, "code");
+        return;
+    }
+    json_t *object = td_json_object(j, layer, "code");
+    td_json_integer(j, object, "steps", (uint64_t)code->steps);
+    td_json_real(j, object, "leak", (double)code->leak);
+    td_json_real(j, object, "scale", (double)code->scale);
+    td_json_text(j, object, "rounding", rounding_name(code->rounding));
+    td_json_integer(j, object, "offset", (uint64_t)code->offset);
+}
+
+static void put_node(td_json *j, json_t *layers, const tdsnn_node_info *node) {
+    static const char *const statuses[] = {[TDSNN_NODE_SUPPORTED] = "supported",
+                                           [TDSNN_NODE_FOLDED] = "folded",
+                                           [TDSNN_NODE_REFUSED] = "refused"};
+    json_t *layer = td_json_item(j, layers);
+    td_json_text(j, layer, "name", node->name);
+    td_json_text(j, layer, "op", node->op);
+    td_json_text(j, layer, "status", statuses[node->status]);
+    td_json_text(j, layer, "reason", node->reason);
+    td_json_text(j, layer, "shape", node->shape[0] == '\0' ? NULL : node->shape);
+    td_json_integer(j, layer, "macs", node->macs);
+    td_json_integer(j, layer, "macs_padded", node->macs_padded);
+    put_code(j, layer, node->code);
+}
+
+tdsnn_status tdsnn_report_info(tdsnn_context *ctx, const tdsnn_model *model, uint64_t seed,
+                               FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, "info", seed);
+    uint64_t macs = 0, macs_padded = 0;
+    bool supported = true;
+    json_t *layers = td_json_array(&j, j.root, "layers");
+    for (int i = 0; i < tdsnn_model_node_count(model); i++) {
+        tdsnn_node_info node = tdsnn_model_node(model, i);
+        put_node(&j, layers, &node);
+        macs += node.macs;
+        macs_padded += node.macs_padded;
+        supported = supported && node.status != TDSNN_NODE_REFUSED;
+    }
+    td_json_bool(&j, j.root, "spiking", tdsnn_model_is_spiking(model));
+    td_json_bool(&j, j.root, "supported", supported);
+    td_json_integer(&j, j.root, "macs", macs);
+    td_json_integer(&j, j.root, "macs_padded", macs_padded);
+    return td_json_finish(&j, ctx, out);
+}
+
+/* -------------------------------------------------------------------------------------- convert */
+
+tdsnn_status tdsnn_report_convert(tdsnn_context *ctx, const tdsnn_convert_report *report,
+                                  uint64_t seed, FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, "convert", seed);
+    if (report->layer_count > 0) { /* hidden layers share a leak; the first is the input's */
+        td_json_real(&j, j.root, "leak", report->layers[report->layer_count - 1].leak);
+    } else {
+        td_json_null(&j, j.root, "leak");
+    }
+    td_json_real(&j, j.root, "agreement_percent", report->agreement_percent);
+    td_json_integer(&j, j.root, "calibration_samples", report->calibration_samples);
+    json_t *layers = td_json_array(&j, j.root, "layers");
+    for (int i = 0; i < report->layer_count; i++) {
+        const tdsnn_convert_layer *layer = &report->layers[i];
+        json_t *object = td_json_item(&j, layers);
+        td_json_text(&j, object, "name", layer->name);
+        td_json_integer(&j, object, "steps", (uint64_t)layer->steps);
+        td_json_real(&j, object, "leak", layer->leak);
+        td_json_real(&j, object, "scale", layer->scale);
+        td_json_real(&j, object, "snr_db", layer->snr_db);
+    }
+    return td_json_finish(&j, ctx, out);
+}
+
+/* ----------------------------------------------------------------------------------------- eval */
+
+/* A key of spiking networks alone: null for a plain one. */
+static void put_mean(td_json *j, json_t *object, const char *key, bool spiking, double sum,
+                     double count) {
+    td_json_real(j, object, key, spiking ? ratio(sum, count) : NAN);
+}
+
+/* Operations of one inference. MAC = 1 counts a dense multiply-add as one operation; a spiking
+ * network has none, so its figures are the same twice. */
+static void put_ops(td_json *j, const tdsnn_eval_result *r) {
+    json_t *ops = td_json_object(j, j->root, "ops");
+    double n = (double)r->samples, macs = (double)r->total.macs;
+    double paper = (double)tdsnn_ops_paper(&r->total), silent = (double)tdsnn_ops_silent(&r->total);
+    td_json_real(j, ops, "dnn", ratio(2.0 * macs, n));
+    td_json_real(j, ops, "dnn_mac1", ratio(macs, n));
+    put_mean(j, ops, "paper", r->spiking, paper, n);
+    put_mean(j, ops, "paper_mac1", r->spiking, paper, n);
+    put_mean(j, ops, "silent", r->spiking, silent, n);
+    put_mean(j, ops, "silent_mac1", r->spiking, silent, n);
+    const double percents = 100.0;
+    put_mean(j, ops, "reduction_paper_percent", r->spiking, percents * (2.0 * macs - paper),
+             2.0 * macs);
+    put_mean(j, ops, "reduction_paper_mac1_percent", r->spiking, percents * (macs - paper), macs);
+    put_mean(j, ops, "reduction_silent_percent", r->spiking, percents * (2.0 * macs - silent),
+             2.0 * macs);
+    put_mean(j, ops, "reduction_silent_mac1_percent", r->spiking, percents * (macs - silent), macs);
+}
+
+/* Picojoules of one inference by each model. */
+static void put_energy(td_json *j, const tdsnn_eval_result *r) {
+    json_t *energy = td_json_object(j, j->root, "energy");
+    const tdsnn_energy_model *model;
+    double n = (double)r->samples;
+    for (int i = 0; (model = tdsnn_energy_model_at(i)) != NULL; i++) {
+        json_t *object = td_json_object(j, energy, model->name);
+        td_json_real(j, object, "add_pj", model->add_pj);
+        td_json_real(j, object, "mac_pj", model->mac_pj);
+        td_json_real(j, object, "dnn_pj", ratio(tdsnn_energy_dense(model, &r->total), n));
+        put_mean(j, object, "paper_pj", r->spiking, tdsnn_energy_paper(model, &r->total), n);
+        put_mean(j, object, "silent_pj", r->spiking, tdsnn_energy_silent(model, &r->total), n);
+    }
+}
+
+static void put_eval_layer(td_json *j, json_t *layers, const tdsnn_eval_layer *layer,
+                           size_t samples) {
+    json_t *object = td_json_item(j, layers);
+    const tdsnn_counts *c = &layer->counts;
+    double n = (double)samples;
+    td_json_text(j, object, "name", layer->name);
+    td_json_text(j, object, "kind", layer->kind);
+    json_t *shape = td_json_array(j, object, "shape");
+    for (int i = 0; i < 3; i++) {
+        if (json_array_append_new(shape, json_integer(layer->shape[i])) != 0) {
+            j->failed = true;
+        }
+    }
+    td_json_integer(j, object, "steps", (uint64_t)layer->steps);
+    td_json_integer(j, object, "neurons", each(c->neurons, samples));
+    td_json_real(j, object, "spikes", ratio((double)c->spikes, n));
+    td_json_real(j, object, "density", ratio((double)c->spikes, (double)c->neurons));
+    td_json_real(j, object, "zero_spikes", ratio((double)c->zero_spikes, n));
+    td_json_integer(j, object, "macs", each(c->macs, samples));
+    td_json_real(j, object, "ops_paper", ratio((double)tdsnn_ops_paper(c), n));
+    td_json_real(j, object, "ops_silent", ratio((double)tdsnn_ops_silent(c), n));
+    td_json_real(j, object, "t_last_in_mean", ratio((double)layer->t_last_in, n));
+    td_json_integer(j, object, "t_last_in_fixed", (uint64_t)layer->t_last_in_fixed);
+}
+
+static void put_comparison(td_json *j, const tdsnn_eval_result *r) {
+    td_json_real(j, j->root, "agreement_percent", percent(r->agreements, r->samples));
+    td_json_real(j, j->root, "max_abs_error", r->max_abs_error);
+    td_json_real(j, j->root, "mean_abs_error", r->mean_abs_error);
+    td_json_real(j, j->root, "against_top1_percent",
+                 r->labelled ? percent(r->against_top1, r->samples) : NAN);
+    td_json_real(j, j->root, "against_run_s", r->against_run_seconds);
+}
+
+static void put_spikes(td_json *j, const tdsnn_eval_result *r) {
+    const tdsnn_counts *t = &r->total;
+    if (r->spiking) {
+        td_json_integer(j, j->root, "neurons", each(t->neurons, r->samples));
+    } else {
+        td_json_null(j, j->root, "neurons");
+    }
+    put_mean(j, j->root, "spikes_per_neuron", r->spiking, (double)t->spikes, (double)t->neurons);
+    put_mean(j, j->root, "zero_spikes_per_neuron", r->spiking, (double)t->zero_spikes,
+             (double)t->neurons);
+    put_mean(j, j->root, "input_spikes_per_pixel", r->spiking, (double)r->input_spikes,
+             (double)r->input_neurons);
+}
+
+tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_result *r, uint64_t seed,
+                               FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, "eval", seed);
+    double n = (double)r->samples;
+    td_json_integer(&j, j.root, "samples", r->samples);
+    td_json_bool(&j, j.root, "spiking", r->spiking);
+    td_json_real(&j, j.root, "top1_percent", r->labelled ? percent(r->top1, r->samples) : NAN);
+    td_json_real(&j, j.root, "top5_percent", r->labelled ? percent(r->top5, r->samples) : NAN);
+    put_spikes(&j, r);
+    td_json_integer(&j, j.root, "macs", each(r->total.macs, r->samples));
+    put_ops(&j, r);
+    put_energy(&j, r);
+    json_t *latency = td_json_object(&j, j.root, "latency");
+    put_mean(&j, latency, "fixed_steps", r->spiking, (double)r->latency_fixed, 1.0);
+    put_mean(&j, latency, "dynamic_steps_mean", r->spiking, (double)r->latency_dynamic, n);
+    td_json_real(&j, j.root, "time_s", r->seconds);
+    td_json_real(&j, j.root, "run_s", r->run_seconds);
+    if (r->compared) {
+        put_comparison(&j, r);
+    }
+    json_t *layers = td_json_array(&j, j.root, "layers");
+    for (int i = 0; i < r->layer_count; i++) {
+        put_eval_layer(&j, layers, &r->layers[i], r->samples);
+    }
+    return td_json_finish(&j, ctx, out);
+}
+
+/* --------------------------------------------------------------------------------------- verify */
+
+static void put_failure(td_json *j, const tdsnn_verify_result *r) {
+    if (r->passed) {
+        td_json_null(j, j->root, "first_failure");
+        return;
+    }
+    const tdsnn_verify_failure *f = &r->first;
+    json_t *object = td_json_object(j, j->root, "first_failure");
+    td_json_text(j, object, "check", f->check);
+    td_json_text(j, object, "layer", f->layer);
+    td_json_text(j, object, "mode", f->mode);
+    td_json_integer(j, object, "sample", f->sample);
+    td_json_integer(j, object, "channel", (uint64_t)f->channel);
+    td_json_integer(j, object, "y", (uint64_t)f->y);
+    td_json_integer(j, object, "x", (uint64_t)f->x);
+    td_json_real(j, object, "time_found", f->time_found);
+    td_json_real(j, object, "time_expected", f->time_expected);
+    td_json_integer(j, object, "step", (uint64_t)f->step);
+    td_json_real(j, object, "drive", f->drive);
+    td_json_real(j, object, "threshold", f->threshold);
+    td_json_real(j, object, "bound", f->bound);
+}
+
+static void put_verify_layer(td_json *j, json_t *layers, const tdsnn_verify_layer *layer) {
+    json_t *object = td_json_item(j, layers);
+    td_json_text(j, object, "name", layer->name);
+    td_json_text(j, object, "kind", layer->kind);
+    td_json_integer(j, object, "neurons_checked", layer->neurons_checked);
+    td_json_integer(j, object, "neuron_vs_formula_mismatches", layer->neuron_vs_formula_mismatches);
+    td_json_integer(j, object, "float_vs_double_mismatches", layer->float_vs_double_mismatches);
+    td_json_integer(j, object, "float_vs_double_beyond_bound", layer->float_vs_double_beyond_bound);
+}
+
+tdsnn_status tdsnn_report_verify(tdsnn_context *ctx, const tdsnn_verify_result *r, uint64_t seed,
+                                 FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, "verify", seed);
+    td_json_bool(&j, j.root, "passed", r->passed);
+    td_json_integer(&j, j.root, "samples", r->samples);
+    td_json_integer(&j, j.root, "modes", (uint64_t)r->mode_count);
+    td_json_integer(&j, j.root, "neurons_checked", r->neurons_checked);
+    td_json_integer(&j, j.root, "neuron_vs_formula_mismatches", r->neuron_vs_formula_mismatches);
+    td_json_null(&j, j.root, "fast_vs_reference_mismatches"); /* there is no fast engine yet */
+    td_json_integer(&j, j.root, "float_vs_double_mismatches", r->float_vs_double_mismatches);
+    td_json_integer(&j, j.root, "float_vs_double_beyond_bound", r->float_vs_double_beyond_bound);
+    td_json_integer(&j, j.root, "readout_mismatches", r->readout_mismatches);
+    td_json_integer(&j, j.root, "predictions_changed", r->predictions_changed);
+    td_json_real(&j, j.root, "time_s", r->seconds);
+    put_failure(&j, r);
+    json_t *layers = td_json_array(&j, j.root, "layers");
+    for (int i = 0; i < r->layer_count; i++) {
+        put_verify_layer(&j, layers, &r->layers[i]);
+    }
+    return td_json_finish(&j, ctx, out);
+}
