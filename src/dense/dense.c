@@ -56,20 +56,30 @@ static void convolve_pixel(const convolution *v, int c, int y, int x) {
     output_row(v, c, y)[x] = sum;
 }
 
+/* Four neighbouring outputs in one register; lanes are never added to each other. */
+typedef float quad __attribute__((vector_size(16)));
+
+static inline quad load_quad(const float *pixels, int stride) {
+    if (stride == 1) {
+        quad q;
+        memcpy(&q, pixels, sizeof q);
+        return q;
+    }
+    return (quad){pixels[0], pixels[stride], pixels[2 * stride], pixels[3 * stride]};
+}
+
 /* BLOCK_PIXELS outputs of `channels` channels from (c, y, x) on, whose taps all lie inside the
- * input along x. `channels` and `stride` are constants at every call, so that the sums stay in
- * registers. */
+ * input along x. `channels` is a constant at every call, so that the sums stay in registers. */
 static inline __attribute__((always_inline)) void convolve_block(const convolution *v, int c, int y,
                                                                  int x, int channels, int stride) {
     const td_axis *ay = &v->node->window.y, *ax = &v->node->window.x;
     int ky0, ky1;
     td_axis_taps(ay, y, v->in.h, &ky0, &ky1);
     const float *weights = v->node->weights + (size_t)c * v->taps;
-    float sums[BLOCK_CHANNELS][BLOCK_PIXELS];
+    quad sums[BLOCK_CHANNELS][2];
     for (int j = 0; j < channels; j++) {
-        for (int p = 0; p < BLOCK_PIXELS; p++) {
-            sums[j][p] = v->node->bias[c + j];
-        }
+        float bias = v->node->bias[c + j];
+        sums[j][0] = sums[j][1] = (quad){bias, bias, bias, bias};
     }
     for (size_t i = 0; i < v->inputs_per_group; i++) {
         const float *plane = input_plane(v, c, i);
@@ -78,11 +88,12 @@ static inline __attribute__((always_inline)) void convolve_block(const convoluti
             const float *w = weights + (i * (size_t)ay->kernel + (size_t)ky) * (size_t)ax->kernel;
             for (int kx = 0; kx < ax->kernel; kx++) {
                 const float *pixels = row + td_axis_input(ax, x, kx);
+                quad first = load_quad(pixels, stride);
+                quad second = load_quad(pixels + 4 * stride, stride);
                 for (int j = 0; j < channels; j++) {
                     float weight = w[(size_t)j * v->taps + (size_t)kx];
-                    for (int p = 0; p < BLOCK_PIXELS; p++) {
-                        sums[j][p] += weight * pixels[p * stride];
-                    }
+                    sums[j][0] += weight * first;
+                    sums[j][1] += weight * second;
                 }
             }
         }
@@ -92,27 +103,36 @@ static inline __attribute__((always_inline)) void convolve_block(const convoluti
     }
 }
 
-/* One output row of `channels` channels: blocks where no tap is in the padding, and single pixels
- * at both ends. */
-static void convolve_row(const convolution *v, int c, int channels, int y, int first, int end) {
-    int stride = v->node->window.x.stride, x = first;
-    for (; x + BLOCK_PIXELS <= end; x += BLOCK_PIXELS) {
+/* The outputs [first, end) of one row and `channels` channels, in blocks; the last one may compute
+ * some outputs again. */
+static void convolve_inside(const convolution *v, int c, int channels, int y, int first, int end) {
+    int stride = v->node->window.x.stride;
+    for (int next = first; next < end; next += BLOCK_PIXELS) {
+        int x = next + BLOCK_PIXELS <= end ? next : end - BLOCK_PIXELS;
         if (channels == BLOCK_CHANNELS && stride == 1) {
             convolve_block(v, c, y, x, BLOCK_CHANNELS, 1);
         } else if (channels == BLOCK_CHANNELS) {
             convolve_block(v, c, y, x, BLOCK_CHANNELS, stride);
-        } else if (stride == 1) {
-            convolve_block(v, c, y, x, 1, 1);
         } else {
             convolve_block(v, c, y, x, 1, stride);
         }
     }
+}
+
+/* One output row of `channels` channels: blocks where no tap is in the padding along x and there
+ * is room for one, and single outputs elsewhere. */
+static void convolve_row(const convolution *v, int c, int channels, int y, int first, int end) {
+    if (end - first >= BLOCK_PIXELS) {
+        convolve_inside(v, c, channels, y, first, end);
+    } else {
+        end = first;
+    }
     for (int j = 0; j < channels; j++) {
-        for (int edge = 0; edge < first; edge++) {
-            convolve_pixel(v, c + j, y, edge);
+        for (int x = 0; x < first; x++) {
+            convolve_pixel(v, c + j, y, x);
         }
-        for (int edge = x; edge < v->out.w; edge++) {
-            convolve_pixel(v, c + j, y, edge);
+        for (int x = end; x < v->out.w; x++) {
+            convolve_pixel(v, c + j, y, x);
         }
     }
 }
