@@ -328,6 +328,7 @@ static void deliver_bias(td_clock_layer *l, td_clock_mode mode, int t, td_clock_
     }
 }
 
+/* V(t + 1) = V(t) exp(-1/L) [P 3]. */
 static void leak(td_clock_layer *l) {
     for (size_t n = 0; n < l->neurons; n++) {
         l->potential[n] *= l->decay;
@@ -365,7 +366,8 @@ static void accumulate(td_clock_layer *l, td_clock_mode mode, int release,
     }
 }
 
-/* One neuron after the release: fires at the first step with V >= theta = 0, at K at the latest. */
+/* One neuron after the release, V <- V d + w_tick(j) at step j: fires at the first step with
+ * V >= theta = 0 [P 5] with the sum from 1, at K at the latest. [P 6, 7] are what comes of it. */
 static int tick(const td_clock_layer *l, double potential, double strength,
                 td_clock_counts *counts) {
     int j = 0;

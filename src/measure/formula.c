@@ -64,17 +64,21 @@ void td_formula_drives(const td_network *network, const td_layer *layer, uint8_t
 void td_formula_pool(const td_layer *layer, const uint8_t *source_times, uint8_t *times) {
     const td_synapses *s = &layer->synapses[0];
     const td_window *w = &s->window;
-    int height = layer->shape.h, width = layer->shape.w, members = w->y.kernel * w->x.kernel;
-    for (int n = 0; n < layer->shape.c * height * width; n++) {
-        int channel = n / (height * width), oy = n / width % height, ox = n % width;
-        times[n] = 0;
-        for (int k = 0; k < members; k++) {
-            int y = td_axis_input(&w->y, oy, k / w->x.kernel);
-            int x = td_axis_input(&w->x, ox, k % w->x.kernel);
-            if (y >= 0 && y < s->view.h && x >= 0 && x < s->view.w) {
-                uint8_t time = source_times[(channel * s->view.h + y) * s->view.w + x];
-                times[n] = time > times[n] ? time : times[n];
+    int members = w->y.kernel * w->x.kernel;
+    for (int channel = 0; channel < layer->shape.c; channel++) {
+        const uint8_t *plane =
+            source_times + (size_t)channel * (size_t)s->view.h * (size_t)s->view.w;
+        for (int p = 0; p < layer->shape.h * layer->shape.w; p++) {
+            uint8_t latest = 0;
+            for (int k = 0; k < members; k++) {
+                int y = td_axis_input(&w->y, p / layer->shape.w, k / w->x.kernel);
+                int x = td_axis_input(&w->x, p % layer->shape.w, k % w->x.kernel);
+                if (y >= 0 && y < s->view.h && x >= 0 && x < s->view.w) {
+                    uint8_t time = plane[(size_t)y * (size_t)s->view.w + (size_t)x];
+                    latest = time > latest ? time : latest;
+                }
             }
+            *times++ = latest;
         }
     }
 }

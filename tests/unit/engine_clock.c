@@ -206,6 +206,35 @@ static void test_identity(tdsnn_rounding rounding, int offset) {
        (int)rounding, offset, wrong, checked);
 }
 
+/* [P 7]: with the paper's ticks a drive of A fires at ceil(L ln(A/s + 1)), whatever T_il; drives
+ * that lie within a thousandth of a step of a tie are left out. */
+static void test_paper_time(void) {
+    td_random r;
+    td_random_seed(&r, 1, 700);
+    int wrong = 0, checked = 0;
+    for (int i = 0; i < 3000; i++) {
+        int steps = random_int(&r, 1, 60);
+        tdsnn_code code;
+        tdsnn_code_make(ctx, steps * (0.3 + 3.0 * td_random_uniform(&r)), steps, 0.7,
+                        TDSNN_ROUND_CEIL, 0, &code);
+        float drive = (float)(td_random_uniform(&r) * 1.2) * code.values[steps];
+        double exact = code.leak * log((double)drive / code.scale + 1.0);
+        if (fabs(exact - round(exact)) < 1e-3) {
+            continue;
+        }
+        int expected = (int)fmin(ceil(exact), steps);
+        td_network *n = one_neuron_of(&code, 0.0f, drive, 1); /* a weight of 0: T_il alone */
+        uint8_t t = (uint8_t)random_int(&r, 0, steps);
+        for (int m = 0; m < 4; m++) {
+            wrong += step_one(n, (td_clock_mode){m & 1, m & 2}, &t, NULL) != expected;
+            checked++;
+        }
+        td_network_destroy(n);
+    }
+    ok(wrong == 0 && checked > 10000,
+       "ceil, seed 1: %d of %d drives fire at another time than [P 7]", wrong, checked);
+}
+
 /* Each fault changes what it says it changes. */
 static void test_faults(void) {
     td_clock_mode dynamic = {false, false};
@@ -255,6 +284,7 @@ int main(void) {
     test_identity(TDSNN_ROUND_CEIL, 1);
     test_identity(TDSNN_ROUND_NEAREST, 0);
     test_identity(TDSNN_ROUND_NEAREST, 1);
+    test_paper_time();
     test_faults();
     test_analog();
     for (int offset = 0; offset < 2; offset++) {
