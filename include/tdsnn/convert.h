@@ -32,7 +32,8 @@ typedef struct tdsnn_convert_layer {
     const char *name;
     int steps;
     double leak, scale;
-    double snr_db; /* calibration values against their codes: 10 log10(sum x^2 / sum (x - v)^2) */
+    /* calibration values against their codes, 10 log10(sum x^2 / sum (x - v)^2); may be infinite */
+    double snr_db;
 } tdsnn_convert_layer;
 
 typedef struct tdsnn_convert_report {

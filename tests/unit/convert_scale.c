@@ -1,5 +1,5 @@
 /* Scales by squared error: the histogram says what the values say, and no other scale is better. */
-#include "convert/calibrate.h"
+#include "convert/scale.h"
 
 #include <math.h>
 
@@ -31,7 +31,7 @@ static double direct_error(const float *values, const tdsnn_code *code) {
 static void check_code(tdsnn_context *ctx, const td_histogram *h, const float *values, int steps,
                        double ratio, tdsnn_rounding rounding, int offset) {
     tdsnn_code best, other;
-    tdsnn_status status = td_calibrate_code(ctx, h, ratio * steps, steps, rounding, offset, &best);
+    tdsnn_status status = td_fit_code(ctx, h, ratio * steps, steps, rounding, offset, &best);
     double direct = direct_error(values, &best), binned = td_histogram_error(h, &best).error;
     ok(status == TDSNN_OK && fabs(binned - direct) <= 0.01 * direct,
        "K=%d L=%g offset %d: the histogram's error %.4g is the values' %.4g", steps, ratio * steps,
@@ -70,10 +70,10 @@ int main(void) {
     float zeros[10] = {0};
     td_histogram_add(empty, zeros, 10);
     tdsnn_code code;
-    ok(td_calibrate_code(ctx, empty, 14.0, 7, TDSNN_ROUND_NEAREST, 0, &code) == TDSNN_OK &&
+    ok(td_fit_code(ctx, empty, 14.0, 7, TDSNN_ROUND_NEAREST, 0, &code) == TDSNN_OK &&
            td_histogram_error(empty, &code).error == 0.0,
        "a layer that never fires gets a code all the same");
-    ok(td_calibrate_code(ctx, h, 1.0, 255, TDSNN_ROUND_NEAREST, 0, &code) == TDSNN_ERR_USAGE,
+    ok(td_fit_code(ctx, h, 1.0, 255, TDSNN_ROUND_NEAREST, 0, &code) == TDSNN_ERR_USAGE,
        "exp(K/L) beyond 1e6 is refused");
     td_histogram_destroy(empty);
     td_histogram_destroy(half);

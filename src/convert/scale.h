@@ -1,6 +1,6 @@
-/* Scales from calibration samples: histograms of drives, and the scale of least squared error. */
-#ifndef TD_CONVERT_CALIBRATE_H
-#define TD_CONVERT_CALIBRATE_H
+/* Histograms of drives, and the code of least squared error on them. */
+#ifndef TD_CONVERT_SCALE_H
+#define TD_CONVERT_SCALE_H
 
 #include <tdsnn/code.h>
 
@@ -25,7 +25,7 @@ td_code_error td_histogram_error(const td_histogram *histogram, const tdsnn_code
 
 /* Fills the code of least squared error over all scales, for the leak, steps, rounding and offset
  * given. Errors: as tdsnn_code_make. */
-tdsnn_status td_calibrate_code(tdsnn_context *ctx, const td_histogram *histogram, double leak,
-                               int steps, tdsnn_rounding rounding, int offset, tdsnn_code *code);
+tdsnn_status td_fit_code(tdsnn_context *ctx, const td_histogram *histogram, double leak, int steps,
+                         tdsnn_rounding rounding, int offset, tdsnn_code *code);
 
 #endif

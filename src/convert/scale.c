@@ -1,4 +1,4 @@
-#include "convert/calibrate.h"
+#include "convert/scale.h"
 
 #include <math.h>
 #include <string.h>
@@ -108,8 +108,8 @@ static tdsnn_status try_scale(tdsnn_context *ctx, const td_histogram *h, double 
 #define COARSE_FACTOR 0.96
 #define FINE_STEPS 20
 
-tdsnn_status td_calibrate_code(tdsnn_context *ctx, const td_histogram *h, double leak, int steps,
-                               tdsnn_rounding rounding, int offset, tdsnn_code *code) {
+tdsnn_status td_fit_code(tdsnn_context *ctx, const td_histogram *h, double leak, int steps,
+                         tdsnn_rounding rounding, int offset, tdsnn_code *code) {
     tdsnn_code best = {0};
     tdsnn_status status = tdsnn_code_make(ctx, leak, steps, 1.0, rounding, offset, &best);
     double largest = largest_value(h);
