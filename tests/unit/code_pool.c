@@ -50,7 +50,7 @@ static int count_misses(int members, double leak, int t_max, double w_tick, bool
     }
 }
 
-/* Inside the interval every combination fires at t_max, just outside some do not. */
+/* Inside the interval [P 12, 13] every combination fires at t_max, just outside some do not. */
 static void test_range(int members, double leak) {
     int wrong = 0, solved = 0, unsolved = 0;
     for (int t_max = 1; t_max <= 6; t_max++) {

@@ -27,7 +27,8 @@ typedef struct tally {
     uint64_t neurons, wrong, readouts, wrong_readouts, pools, wide;
 } tally;
 
-/* Steps every layer of one sample in all modes and compares with the formula. */
+/* Steps every layer of one sample in all modes and compares with the formula: read-outs show
+ * potentials [P 4, 8], the others when their neurons fire [P 5]. */
 static void compare_sample(const td_network *n, td_activity *a, tally *t) {
     td_activity_encode(n, a);
     for (int i = 1; i < n->layer_count; i++) {
@@ -100,7 +101,7 @@ static void test_random(int offset, tdsnn_rounding rounding, bool biases) {
 }
 
 /* One neuron with one synapse, worked out by hand: L = 1/ln 2, so that the membrane halves each
- * step, s = 1, offset 0. A spike at T = 3 through w = 1 is worth 2^3 - 1 = 7. */
+ * step [P 3], s = 1, offset 0. A spike at T = 3 through w = 1 is worth 2^3 - 1 = 7. */
 static td_network *one_neuron_of(const tdsnn_code *made, float weight, float bias, int inputs) {
     td_arena *arena = td_arena_create(ctx);
     td_network *n = td_arena_alloc(arena, 1, sizeof *n);
@@ -206,8 +207,28 @@ static void test_identity(tdsnn_rounding rounding, int offset) {
        (int)rounding, offset, wrong, checked);
 }
 
-/* [P 7]: with the paper's ticks a drive of A fires at ceil(L ln(A/s + 1)), whatever T_il; drives
- * that lie within a thousandth of a step of a tie are left out. */
+/* [P 9]: where a layer has the leak that it reads, (tau_j - tau_{j-1}) exp(-j/L) is the same for
+ * every tick, c s (1 - exp(-1/L)); only the rounding of thresholds to float is left. */
+static void test_paper_tick(void) {
+    int wrong = 0, checked = 0;
+    for (int steps = 2; steps <= TDSNN_MAX_STEPS; steps += 11) {
+        for (int rounding = 0; rounding < 2; rounding++) {
+            double leak = steps * 1.5, s = 0.3, d = exp(-1.0 / leak);
+            double c = rounding == TDSNN_ROUND_CEIL ? 1.0 + 0x1p-20 : (1.0 + 1.0 / d) / 2.0;
+            tdsnn_code code;
+            tdsnn_code_make(ctx, leak, steps, s, (tdsnn_rounding)rounding, 0, &code);
+            for (int j = 1; j < steps; j++) {
+                double increment = (double)code.thresholds[j] - code.thresholds[j - 1];
+                wrong += fabs(increment * exp(-j / leak) - c * s * (1.0 - d)) > 1e-7;
+                checked++;
+            }
+        }
+    }
+    ok(wrong == 0, "the paper's tick is constant: %d of %d differ", wrong, checked);
+}
+
+/* [P 7], which is [P 6] for theta = 0: with the paper's ticks a drive of A fires at ceil(L ln(A/s +
+ * 1)), whatever T_il; drives that lie within a thousandth of a step of a tie are left out. */
 static void test_paper_time(void) {
     td_random r;
     td_random_seed(&r, 1, 700);
@@ -284,6 +305,7 @@ int main(void) {
     test_identity(TDSNN_ROUND_CEIL, 1);
     test_identity(TDSNN_ROUND_NEAREST, 0);
     test_identity(TDSNN_ROUND_NEAREST, 1);
+    test_paper_tick();
     test_paper_time();
     test_faults();
     test_analog();
