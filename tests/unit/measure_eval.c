@@ -1,0 +1,169 @@
+/* Evaluation on random networks: the engines agree, threads change nothing, outputs appear whole or
+ * not at all. */
+#include <tdsnn/eval.h>
+
+#include <string.h>
+#include <unistd.h>
+
+#include "network/model.h"
+#include "random_graph.h"
+#include "scratch.h"
+#include "tap.h"
+
+#define SAMPLES "random:150"
+
+static tdsnn_model *random_model(tdsnn_context *ctx, uint64_t seed) {
+    tdsnn_model *model = NULL;
+    if (td_model_create(ctx, random_graph(ctx, seed), "random", &model) != TDSNN_OK) {
+        printf("# %s\n", tdsnn_last_error(ctx));
+        exit(1);
+    }
+    return model;
+}
+
+static tdsnn_data *open_data(tdsnn_context *ctx, const tdsnn_model *model, double scale) {
+    tdsnn_model_shape shape;
+    tdsnn_data_options options = TDSNN_DATA_OPTIONS_INIT;
+    tdsnn_data *data = NULL;
+    tdsnn_model_get_shape(ctx, model, &shape);
+    memcpy(options.shape, shape.input, sizeof options.shape);
+    options.scale = scale;
+    if (tdsnn_data_open(ctx, SAMPLES, &options, &data) != TDSNN_OK) {
+        printf("# %s\n", tdsnn_last_error(ctx));
+        exit(1);
+    }
+    return data;
+}
+
+static tdsnn_eval_result *evaluate(tdsnn_context *ctx, const tdsnn_model *model,
+                                   const tdsnn_data *data, tdsnn_eval_options options) {
+    tdsnn_eval_result *result = NULL;
+    if (tdsnn_eval(ctx, model, data, &options, &result) != TDSNN_OK) {
+        printf("# %s\n", tdsnn_last_error(ctx));
+    }
+    return result;
+}
+
+static bool same_file(const char *a, const char *b) {
+    FILE *first = fopen(a, "rb"), *second = fopen(b, "rb");
+    bool same = first != NULL && second != NULL;
+    for (int c = 0; same && c != EOF;) {
+        c = fgetc(first);
+        same = c == fgetc(second);
+    }
+    if (first != NULL) {
+        fclose(first);
+    }
+    if (second != NULL) {
+        fclose(second);
+    }
+    return same;
+}
+
+/* Logits, predictions and counts do not depend on the number of threads. */
+static void check_threads(tdsnn_context *ctx, uint64_t seed) {
+    tdsnn_model *model = random_model(ctx, seed);
+    tdsnn_data *data = open_data(ctx, model, 1.0);
+    tdsnn_eval_options options = TDSNN_EVAL_OPTIONS_INIT;
+    options.force = true;
+    tdsnn_eval_result *results[3];
+    static const char *const logits[] = {"a.npy", "b.npy", "c.npy"};
+    static const char *const spikes[] = {"a.npz", "b.npz", "c.npz"};
+    for (int i = 0; i < 3; i++) {
+        tdsnn_set_threads(ctx, i * 2 + 1);
+        options.logits = logits[i];
+        options.spikes = spikes[i];
+        results[i] = evaluate(ctx, model, data, options);
+    }
+    bool same = true;
+    for (int i = 1; i < 3; i++) {
+        same = same && results[i] != NULL &&
+               memcmp(&results[i]->total, &results[0]->total, sizeof results[0]->total) == 0 &&
+               results[i]->latency_dynamic == results[0]->latency_dynamic &&
+               same_file(logits[0], logits[i]) && same_file(spikes[0], spikes[i]);
+    }
+    ok(same, "seed %llu: 1, 3 and 5 threads give the same logits, spikes and counts",
+       (unsigned long long)seed);
+    for (int i = 0; i < 3; i++) {
+        tdsnn_eval_result_free(results[i]);
+    }
+    tdsnn_data_close(data);
+    tdsnn_model_destroy(model);
+}
+
+/* The stepped network predicts what the float engine predicts, rounding at thresholds aside. */
+static void check_engines(tdsnn_context *ctx, uint64_t seed) {
+    tdsnn_model *model = random_model(ctx, seed);
+    tdsnn_data *data = open_data(ctx, model, 1.0);
+    tdsnn_eval_options options = TDSNN_EVAL_OPTIONS_INIT;
+    options.engine = TDSNN_ENGINE_CLOCK;
+    options.against = model; /* by the reference engine */
+    tdsnn_eval_result *result = evaluate(ctx, model, data, options);
+    ok(result != NULL && result->compared && result->agreements + 1 >= result->samples &&
+           result->mean_abs_error < 1e-3,
+       "seed %llu: clock and reference agree on %llu of %zu", (unsigned long long)seed,
+       result == NULL ? 0 : (unsigned long long)result->agreements,
+       result == NULL ? 0 : result->samples);
+    tdsnn_eval_result_free(result);
+    tdsnn_data_close(data);
+    tdsnn_model_destroy(model);
+}
+
+static int stop_soon(void *user, const char *what, uint64_t done, uint64_t total) {
+    (void)user;
+    (void)what;
+    (void)total;
+    return done > 0;
+}
+
+static void check_failures(tdsnn_context *ctx) {
+    tdsnn_model *model = random_model(ctx, 3), *other = random_model(ctx, 4);
+    tdsnn_data *data = open_data(ctx, model, 1.0), *strange = open_data(ctx, other, 1.0);
+    tdsnn_eval_options options = TDSNN_EVAL_OPTIONS_INIT;
+    tdsnn_eval_result *result = NULL;
+    options.logits = "stopped.npy";
+    options.spikes = "stopped.npz";
+    options.predictions = "stopped.txt";
+    tdsnn_set_threads(ctx, 1);
+    tdsnn_set_progress(ctx, stop_soon, NULL);
+    ok(tdsnn_eval(ctx, model, data, &options, &result) == TDSNN_ERR_CANCELLED,
+       "a progress callback stops it: %s", tdsnn_last_error(ctx));
+    tdsnn_set_progress(ctx, NULL, NULL);
+    ok(access("stopped.npy", F_OK) != 0 && access("stopped.npz", F_OK) != 0 &&
+           access("stopped.txt", F_OK) != 0,
+       "and no output is left");
+
+    options = (tdsnn_eval_options)TDSNN_EVAL_OPTIONS_INIT;
+    options.predictions = "once.txt";
+    tdsnn_eval_result_free(evaluate(ctx, model, data, options));
+    ok(tdsnn_eval(ctx, model, data, &options, &result) == TDSNN_ERR_USAGE,
+       "an output that exists is not replaced: %s", tdsnn_last_error(ctx));
+
+    options = (tdsnn_eval_options)TDSNN_EVAL_OPTIONS_INIT;
+    ok(tdsnn_eval(ctx, model, strange, &options, &result) == TDSNN_ERR_USAGE,
+       "data of another shape: %s", tdsnn_last_error(ctx));
+    td_graph_set_metadata(ctx, model->graph, "tdsnn.scale", "0.5");
+    ok(tdsnn_eval(ctx, model, data, &options, &result) == TDSNN_ERR_USAGE &&
+           strstr(tdsnn_last_error(ctx), "--scale 0.5") != NULL,
+       "data of another scale than the file's: %s", tdsnn_last_error(ctx));
+    tdsnn_data_close(data);
+    tdsnn_data_close(strange);
+    tdsnn_model_destroy(model);
+    tdsnn_model_destroy(other);
+}
+
+int main(void) {
+    tdsnn_context *ctx = tdsnn_context_create();
+    scratch_path("."); /* makes the folder */
+    if (chdir(scratch_folder) != 0) {
+        return 1;
+    }
+    for (uint64_t seed = 0; seed < 5; seed++) {
+        check_threads(ctx, seed);
+        check_engines(ctx, seed);
+    }
+    check_failures(ctx);
+    scratch_clean();
+    tdsnn_context_destroy(ctx);
+    return tap_end();
+}
