@@ -561,6 +561,11 @@ static tdsnn_status finish(td_lowerer *l) {
         return td_error(l->ctx, TDSNN_ERR_INPUT, "%s: nothing gives the output '%s'",
                         l->source->path, name);
     }
+    if (l->draft_count == 1) {
+        return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
+                        "%s: the output '%s' is the input; there is nothing to compute",
+                        l->source->path, name);
+    }
     return td_lower_emit(l);
 }
 

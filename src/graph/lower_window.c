@@ -42,6 +42,13 @@ static bool pad_same(td_axis *axis, int size, bool upper) {
     return true;
 }
 
+/* Whether all runtimes agree on SAME in a pool: ONNX Runtime 1.x overlooks dilations there, and
+ * shifts windows where the pads would be negative. */
+static bool same_is_clear(const td_axis *axis, int size) {
+    int64_t outputs = ((int64_t)size + axis->stride - 1) / axis->stride;
+    return axis->dilation == 1 && (outputs - 1) * axis->stride + axis->kernel >= size;
+}
+
 /* ceil_mode: one more output where the last window hangs over the end, unless it would begin in
  * the padding behind the input. Said by a larger pad, so that the usual rule gives that output. */
 static void pad_ceil(td_axis *axis, int size) {
@@ -82,6 +89,13 @@ static tdsnn_status set_pads(td_lowerer *l, const td_source_node *node, const td
         return !ceil_mode ? TDSNN_OK
                           : td_refuse(l, "auto_pad VALID with ceil_mode is not supported; write "
                                          "pads instead of auto_pad");
+    }
+    if (strcmp(node->op, "Conv") != 0 &&
+        (!same_is_clear(&window->y, in->h) || !same_is_clear(&window->x, in->w))) {
+        return td_refuse(l,
+                         "auto_pad %s with dilations, or with strides that leave gaps, is not "
+                         "supported in a pool: runtimes differ there; write pads instead",
+                         mode);
     }
     bool upper = strcmp(mode, "SAME_UPPER") == 0;
     if (!upper && strcmp(mode, "SAME_LOWER") != 0) {
