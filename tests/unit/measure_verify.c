@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "measure/formula.h"
 #include "mnist_network.h"
@@ -419,6 +420,58 @@ static void test_threads(void) {
        failures);
 }
 
+/* Samples read in an order that gives thread 0 the failing sample 3 and thread 1 the failing
+ * sample 1: reading 0 lasts until 2 has begun, reading 2 until 3 has. */
+typedef struct gated_problem {
+    problem p;
+    int *begun; /* [SAMPLES] */
+} gated_problem;
+
+static tdsnn_status gated_read(tdsnn_context *c, const void *user, size_t index, float *values) {
+    static const int waits_for[SAMPLES] = {2, -1, 3, -1, -1, -1};
+    const gated_problem *g = user;
+    __atomic_store_n(&g->begun[index], 1, __ATOMIC_SEQ_CST);
+    int other = waits_for[index];
+    for (int i = 0; other >= 0 && i < 2000; i++) { /* at most two seconds */
+        if (__atomic_load_n(&g->begun[other], __ATOMIC_SEQ_CST)) {
+            break;
+        }
+        usleep(1000);
+    }
+    return read_sample(c, &g->p, index, values);
+}
+
+/* The first failure is that of the lowest sample, whichever thread saw it. */
+static void test_order(void) {
+    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+    bool tried = false, right = false;
+    for (uint64_t seed = 0; seed < 100 && !tried; seed++) {
+        problem p = make_problem(4000 + seed, &options);
+        mutation m = {TD_FAULT_TICK, 1, 1};
+        bool ticks =
+            p.network->layers[1].kind == TD_LAYER_SYNAPSES && p.network->layers[1].code->steps > 1;
+        change c = ticks ? brute_force(&p, &m) : (change){0};
+        if (c.found && c.sample > 0) { /* sample 0 passes; all others become the failing one */
+            float *failing = p.samples + c.sample * p.size;
+            for (size_t s = 1; s < SAMPLES; s++) {
+                memmove(p.samples + s * p.size, failing, p.size * sizeof *failing);
+            }
+            int begun[SAMPLES] = {0};
+            gated_problem g = {p, begun};
+            tdsnn_verify_result *r;
+            tdsnn_set_threads(ctx, 2);
+            td_error_clear(ctx);
+            tried = td_verify_network(ctx, p.network, SAMPLES, gated_read, &g, apply_mutation, &m,
+                                      &r) == TDSNN_ERR_CHECK;
+            right = r->first.sample == 1;
+            tdsnn_verify_result_free(r);
+            tdsnn_set_threads(ctx, 0);
+        }
+        free_problem(&p);
+    }
+    ok(tried && right, "of failures on two threads the lowest sample's is the first");
+}
+
 static tdsnn_status broken_read(tdsnn_context *c, const void *user, size_t index, float *values) {
     (void)user;
     (void)values;
@@ -485,6 +538,7 @@ int main(void) {
     test_float_fault();
     test_rounding();
     test_threads();
+    test_order();
     test_call();
     tdsnn_context_destroy(ctx);
     return tap_end();
