@@ -271,6 +271,23 @@ static void test_conv_refused(void) {
     expect_refused(b, y, "c", "more than 268435456 values");
 }
 
+/* The largest window that is let through must not overflow anywhere behind. */
+static void test_extreme_window(void) {
+    builder *b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 1, 3, 3));
+    int y = add_node(b, "Conv", "c", x, add_random(b, "w", INTS(1, 1, 2, 2)));
+    set_ints(b, "pads", INTS(TD_MAX_EXTENT, TD_MAX_EXTENT, TD_MAX_EXTENT, TD_MAX_EXTENT));
+    set_ints(b, "strides", INTS(TD_MAX_EXTENT, TD_MAX_EXTENT));
+    set_ints(b, "dilations", INTS(TD_MAX_EXTENT, TD_MAX_EXTENT));
+    td_lowering lowering = expect_graph(b, y, "an extreme window");
+    const td_node *conv = &lowering.graph->nodes[1];
+    /* outputs at -2^28 and 0; tap 1 of the first and tap 0 of the second see input 0 */
+    ok(conv->shape.h == 2 && td_node_macs(lowering.graph, conv, false) == 4 &&
+           td_node_macs(lowering.graph, conv, true) == 16,
+       "has 2 outputs a side and sees one pixel each");
+    td_lowering_destroy(&lowering);
+}
+
 /* auto_pad by hand: SAME gives ceil(size / stride) outputs. */
 static void test_auto_pad(void) {
     static const struct {
@@ -1148,6 +1165,7 @@ int main(void) {
     ctx = tdsnn_context_create();
     test_conv();
     test_conv_refused();
+    test_extreme_window();
     test_auto_pad();
     test_inner();
     test_inner_refused();
