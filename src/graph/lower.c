@@ -465,8 +465,8 @@ static tdsnn_status check_input_dims(td_lowerer *l, const td_source_value *input
         const char *symbol = input->symbols[i] == NULL ? "?" : input->symbols[i];
         if (input->dims[i] == -1) {
             return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
-                            "%s: dimension %d of input '%s' is symbolic; say what it is with "
-                            "--shape %s=V",
+                            "%s: dimension %d of input '%s' is symbolic ('%s'); export the network "
+                            "with a fixed size there",
                             path, i, input->name, symbol);
         }
         if (input->dims[i] < 1 || input->dims[i] > TD_MAX_EXTENT) {

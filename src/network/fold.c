@@ -1,7 +1,5 @@
 #include "network/fold.h"
 
-#include <string.h>
-
 static size_t tap_count(const td_window *w) {
     return (size_t)w->y.kernel * (size_t)w->x.kernel;
 }
@@ -64,9 +62,7 @@ tdsnn_status td_affine_flatten(td_arena *arena, td_shape shape, const td_affine 
     return TDSNN_OK;
 }
 
-/* Sums that are constant for a tap: taps[c][tap] is what tap `tap`, where it is present, gives to
- * the neurons of channel c. They become a bias a channel or, where padding hides taps, a neuron. */
-
+/* Whether padding hides taps of some neurons from this population. */
 static bool hides_taps(const td_layer *layer, const td_synapses *s) {
     const td_axis *y = &s->window.y, *x = &s->window.x;
     return td_axis_total(y, layer->shape.h, s->view.h) !=
@@ -75,34 +71,57 @@ static bool hides_taps(const td_layer *layer, const td_synapses *s) {
                (size_t)x->kernel * (size_t)layer->shape.w;
 }
 
-/* base[c] or base[c][p], plus the sums of the present taps, as float. */
-static tdsnn_status spread(td_arena *arena, const td_layer *layer, const td_synapses *s,
-                           const double *taps, const float *base, bool base_per_neuron,
-                           const float **bias, bool *per_neuron) {
-    *per_neuron = base_per_neuron || hides_taps(layer, s);
-    size_t plane = (size_t)layer->shape.h * (size_t)layer->shape.w;
-    size_t positions = *per_neuron ? plane : 1;
-    float *out = td_arena_alloc(arena, (size_t)layer->shape.c * positions, sizeof *out);
-    if (out == NULL) {
+/* A bias being summed in double: [C] or, where padding hides taps, [C][H][W]. */
+typedef struct bias_sum {
+    double *sums;
+    bool per_neuron;
+} bias_sum;
+
+static size_t bias_positions(const td_layer *layer, bool per_neuron) {
+    return per_neuron ? (size_t)layer->shape.h * (size_t)layer->shape.w : 1;
+}
+
+/* Starts at `bias`, [C] or [C][H][W]. */
+static tdsnn_status bias_start(td_arena *arena, const td_layer *layer, const float *bias,
+                               bool bias_per_neuron, bool per_neuron, bias_sum *out) {
+    size_t positions = bias_positions(layer, per_neuron), channels = (size_t)layer->shape.c;
+    double *sums = td_arena_alloc(arena, channels * positions, sizeof *sums);
+    if (sums == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
+    for (size_t i = 0; i < channels * positions; i++) {
+        sums[i] = bias[bias_per_neuron ? i : i / positions];
+    }
+    *out = (bias_sum){sums, per_neuron};
+    return TDSNN_OK;
+}
+
+/* Adds a constant a tap, taps[C][kh * kw], to every neuron for which the tap is present. */
+static void bias_add_taps(const td_layer *layer, const td_synapses *s, const double *taps,
+                          bias_sum *bias) {
     const td_axis *ay = &s->window.y, *ax = &s->window.x;
+    size_t positions = bias_positions(layer, bias->per_neuron);
     for (size_t i = 0; i < (size_t)layer->shape.c * positions; i++) {
         size_t c = i / positions, p = i % positions;
-        int y = (int)(p / (size_t)layer->shape.w), x = (int)(p % (size_t)layer->shape.w);
         int y0, y1, x0, x1;
-        td_axis_taps(ay, y, s->view.h, &y0, &y1);
-        td_axis_taps(ax, x, s->view.w, &x0, &x1);
-        double sum = base[base_per_neuron ? i : c];
+        td_axis_taps(ay, (int)p / layer->shape.w, s->view.h, &y0, &y1);
+        td_axis_taps(ax, (int)p % layer->shape.w, s->view.w, &x0, &x1);
         for (int ky = y0; ky < y1; ky++) {
             for (int kx = x0; kx < x1; kx++) {
-                sum += taps[c * tap_count(&s->window) + (size_t)(ky * ax->kernel + kx)];
+                bias->sums[i] += taps[c * tap_count(&s->window) + (size_t)(ky * ax->kernel + kx)];
             }
         }
-        out[i] = (float)sum;
     }
-    *bias = out;
-    return TDSNN_OK;
+}
+
+/* Rounded to float, once. */
+static const float *bias_round(td_arena *arena, const td_layer *layer, const bias_sum *bias) {
+    size_t count = (size_t)layer->shape.c * bias_positions(layer, bias->per_neuron);
+    float *rounded = td_arena_alloc(arena, count, sizeof *rounded);
+    for (size_t i = 0; rounded != NULL && i < count; i++) {
+        rounded[i] = (float)bias->sums[i];
+    }
+    return rounded;
 }
 
 /* Adds sum over inputs of w[c][i][tap] constant[i] to taps[c][tap]; weights as in td_synapses. */
@@ -142,53 +161,66 @@ static const float *scale_weights(td_arena *arena, const td_layer *layer, const 
 tdsnn_status td_fold_affine(td_arena *arena, td_layer *layer, const td_node *node,
                             const td_affine *affine) {
     td_synapses *s = &layer->synapses[0];
-    size_t channels = (size_t)layer->shape.c;
+    bias_sum bias;
+    layer->bias_per_neuron = affine->scale != NULL && hides_taps(layer, s);
     s->weights = scale_weights(arena, layer, s, node->weights, affine->scale);
-    float *bias = td_arena_alloc(arena, channels, sizeof *bias);
-    if (s->weights == NULL || bias == NULL) {
+    double *taps =
+        td_arena_alloc(arena, (size_t)layer->shape.c * tap_count(&s->window), sizeof *taps);
+    if (s->weights == NULL || taps == NULL ||
+        bias_start(arena, layer, node->bias, false, layer->bias_per_neuron, &bias) != TDSNN_OK) {
         return TDSNN_ERR_RUNTIME;
     }
-    memcpy(bias, node->bias, channels * sizeof *bias);
-    layer->bias = bias;
-    if (affine->scale == NULL) {
-        return TDSNN_OK;
+    if (affine->scale != NULL) {
+        add_tap_sums(layer, s, node->weights, affine->shift, taps);
+        bias_add_taps(layer, s, taps, &bias);
     }
-    double *taps = td_arena_alloc(arena, channels * tap_count(&s->window), sizeof *taps);
-    if (taps == NULL) {
+    layer->bias = bias_round(arena, layer, &bias);
+    return layer->bias == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+}
+
+static bool has_offset(const td_layer *layers, const td_synapses *s) {
+    return layers[s->source].code != NULL && layers[s->source].code->offset == 1;
+}
+
+/* Adds sum w v_0 over the present taps of one population. */
+static tdsnn_status add_offset(td_arena *arena, const td_layer *layer, const td_layer *layers,
+                               const td_synapses *s, bias_sum *bias) {
+    double *zero = td_arena_alloc(arena, (size_t)s->view.c, sizeof *zero);
+    double *taps =
+        td_arena_alloc(arena, (size_t)layer->shape.c * tap_count(&s->window), sizeof *taps);
+    if (zero == NULL || taps == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    add_tap_sums(layer, s, node->weights, affine->shift, taps);
-    return spread(arena, layer, s, taps, bias, false, &layer->bias, &layer->bias_per_neuron);
+    for (int c = 0; c < s->view.c; c++) {
+        zero[c] = tdsnn_code_value(layers[s->source].code, 0);
+    }
+    add_tap_sums(layer, s, s->weights, zero, taps);
+    bias_add_taps(layer, s, taps, bias);
+    return TDSNN_OK;
 }
 
 tdsnn_status td_fold_offset(td_arena *arena, td_layer *layer, const td_layer *layers) {
     layer->event_bias = layer->bias;
     layer->event_bias_per_neuron = layer->bias_per_neuron;
+    bool any = false;
     for (int i = 0; i < layer->synapse_count; i++) {
         const td_synapses *s = &layer->synapses[i];
-        const tdsnn_code *code = layers[s->source].code;
-        if (code == NULL || code->offset == 0) {
-            continue;
-        }
-        size_t channels = (size_t)s->view.c;
-        double *zero = td_arena_alloc(arena, channels, sizeof *zero);
-        double *taps =
-            td_arena_alloc(arena, (size_t)layer->shape.c * tap_count(&s->window), sizeof *taps);
-        if (zero == NULL || taps == NULL) {
-            return TDSNN_ERR_RUNTIME;
-        }
-        for (size_t c = 0; c < channels; c++) {
-            zero[c] = tdsnn_code_value(code, 0);
-        }
-        add_tap_sums(layer, s, s->weights, zero, taps);
-        tdsnn_status status =
-            spread(arena, layer, s, taps, layer->event_bias, layer->event_bias_per_neuron,
-                   &layer->event_bias, &layer->event_bias_per_neuron);
-        if (status != TDSNN_OK) {
-            return status;
+        any = any || has_offset(layers, s);
+        layer->event_bias_per_neuron |= has_offset(layers, s) && hides_taps(layer, s);
+    }
+    bias_sum bias;
+    if (!any) {
+        return TDSNN_OK;
+    }
+    tdsnn_status status = bias_start(arena, layer, layer->bias, layer->bias_per_neuron,
+                                     layer->event_bias_per_neuron, &bias);
+    for (int i = 0; i < layer->synapse_count && status == TDSNN_OK; i++) {
+        if (has_offset(layers, &layer->synapses[i])) {
+            status = add_offset(arena, layer, layers, &layer->synapses[i], &bias);
         }
     }
-    return TDSNN_OK;
+    layer->event_bias = status == TDSNN_OK ? bias_round(arena, layer, &bias) : NULL;
+    return layer->event_bias == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
 }
 
 /* One group's weights in the normative order. */

@@ -1109,7 +1109,7 @@ static void test_network(void) {
         size_t rank;
         const char *text;
     } shapes[] = {
-        {{2, 1, 28, 28}, 4, "fixed batch of 2"},     {{-1, 1, -1, 28}, 4, "--shape N=V"},
+        {{2, 1, 28, 28}, 4, "fixed batch of 2"},     {{-1, 1, -1, 28}, 4, "symbolic ('N')"},
         {{-1, 1, 28}, 3, "[N, C, H, W] and [N, F]"}, {{-1, 3, 8, 8, 8}, 5, "another rank"},
         {{-1, 1 << 15, 1 << 15, 1}, 4, "more than"},
     };
