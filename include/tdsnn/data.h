@@ -14,16 +14,20 @@ typedef enum tdsnn_split { TDSNN_SPLIT_TEST, TDSNN_SPLIT_TRAIN } tdsnn_split;
 
 /* How to open. Start from TDSNN_DATA_OPTIONS_INIT. */
 typedef struct tdsnn_data_options {
-    size_t size;          /* sizeof(tdsnn_data_options) */
-    tdsnn_split split;    /* where there are splits */
-    uint64_t seed;        /* of glyphs and random */
-    double scale;         /* value = (float)(raw x scale, in double); 0: 1/255 for glyphs and mnist,
-                           * 1 for arrays of any type and random */
-    float low, high;      /* random: values are uniform in [low, high), whatever the scale */
-    int shape[3];         /* random: C, H, W of the network's input; others ignore it */
+    size_t size;       /* sizeof(tdsnn_data_options) */
+    tdsnn_split split; /* where there are splits */
+    uint64_t seed;     /* of glyphs and random */
+    double scale;      /* value = (float)(raw x scale, in double); 0: 1/255 for glyphs and mnist,
+                        * 1 for arrays of any type and random */
+    float low, high;   /* random: values are uniform in [low, high), whatever the scale */
+    int shape[3];      /* random: C, H, W of the network's input; others ignore it */
 } tdsnn_data_options;
 #define TDSNN_DATA_OPTIONS_INIT                                                                    \
-    { sizeof(tdsnn_data_options), TDSNN_SPLIT_TEST, 0, 0.0, 0.0f, 1.0f, {0, 0, 0} }
+    {                                                                                              \
+        sizeof(tdsnn_data_options), TDSNN_SPLIT_TEST, 0, 0.0, 0.0f, 1.0f, {                        \
+            0, 0, 0                                                                                \
+        }                                                                                          \
+    }
 
 /* Opens `spec`, NAME[:PATH]:
  *   glyphs         ten digit classes, drawn here, 28x28 grey; train 20,000, test 10,000
@@ -41,13 +45,13 @@ TDSNN_API tdsnn_status tdsnn_data_open(tdsnn_context *ctx, const char *spec,
 TDSNN_API void tdsnn_data_close(tdsnn_data *data);
 
 typedef struct tdsnn_data_info {
-    const char *spec;    /* as opened */
+    const char *spec; /* as opened */
     size_t samples;
-    int shape[3];        /* C, H, W of one sample; a flat one is N, 1, 1 */
+    int shape[3]; /* C, H, W of one sample; a flat one is N, 1, 1 */
     bool labelled;
-    int classes;         /* 1 + the largest label; 0 if unlabelled */
-    bool has_splits;     /* otherwise train and test are the same samples */
-    double scale;        /* in force */
+    int classes;     /* 1 + the largest label; 0 if unlabelled */
+    bool has_splits; /* otherwise train and test are the same samples */
+    double scale;    /* in force */
 } tdsnn_data_info;
 TDSNN_API tdsnn_data_info tdsnn_data_get_info(const tdsnn_data *data);
 

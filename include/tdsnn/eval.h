@@ -30,15 +30,17 @@ typedef struct tdsnn_eval_options {
 
 /* What is counted (docs/counts.md); sums over the samples, of dynamic T_il. */
 typedef struct tdsnn_counts {
-    uint64_t neurons;      /* of one sample x samples */
-    uint64_t spikes;       /* neurons with T > 0 (offset 1: all) */
-    uint64_t zero_spikes;  /* T = 0 spikes that must be sent because a max-pool waits */
-    uint64_t macs;         /* dense multiply-adds, border-aware */
+    uint64_t neurons;     /* of one sample x samples */
+    uint64_t spikes;      /* neurons with T > 0 (offset 1: all) */
+    uint64_t zero_spikes; /* T = 0 spikes that must be sent because a max-pool waits */
+    uint64_t macs;        /* dense multiply-adds, border-aware */
+    uint64_t analog_macs; /* of these, behind an analog input: they stay multiply-adds, and are two
+                           * adds each in paper_adds and silent_adds */
     uint64_t paper_adds, paper_leaks;   /* synapses, accumulation leaks: every neuron fires */
     uint64_t silent_adds, silent_leaks; /* the same with silent zeros */
-    uint64_t ticks;        /* each is one leak and one add */
+    uint64_t ticks;                     /* each is one leak and one add */
     uint64_t bias_adds;
-    uint64_t pool_adds;    /* arriving spikes of max-pools; in both conventions */
+    uint64_t pool_adds; /* arriving spikes of max-pools; in both conventions */
     uint64_t executed_macs, executed_lookups, executed_compares; /* by the float engine */
 } tdsnn_counts;
 
@@ -48,32 +50,32 @@ TDSNN_API uint64_t tdsnn_ops_silent(const tdsnn_counts *counts);
 
 typedef struct tdsnn_eval_layer {
     const char *name;
-    const char *kind;     /* "input", "synapses", "max-pool", "read-out" */
+    const char *kind; /* "input", "synapses", "max-pool", "read-out" */
     int shape[3];
-    int steps;            /* K; 0 at the read-out */
+    int steps; /* K; 0 at the read-out */
     tdsnn_counts counts;
-    uint64_t t_last_in;   /* sum over samples of dynamic T_il */
-    int t_last_in_fixed;  /* K of the code it reads; 0 for input and pools */
+    uint64_t t_last_in;  /* sum over samples of dynamic T_il */
+    int t_last_in_fixed; /* K of the code it reads; 0 for input and pools */
 } tdsnn_eval_layer;
 
 typedef struct tdsnn_eval_result {
     size_t samples;
     int outputs;
     bool labelled, spiking;
-    uint64_t top1, top5;           /* correct samples */
-    double seconds;                /* reading, encoding and running, all threads together */
-    double run_seconds;            /* running alone, summed over the threads */
-    tdsnn_counts total;            /* hidden layers, pools included, and the read-out */
-    uint64_t input_spikes;         /* of the input population */
+    uint64_t top1, top5;   /* correct samples */
+    double seconds;        /* reading, encoding and running, all threads together */
+    double run_seconds;    /* running alone, summed over the threads */
+    tdsnn_counts total;    /* hidden layers, pools included, and the read-out */
+    uint64_t input_spikes; /* of the input population */
     uint64_t input_neurons;
-    uint64_t latency_fixed;        /* steps along the longest path, of one sample */
-    uint64_t latency_dynamic;      /* sum over samples */
+    uint64_t latency_fixed;   /* steps along the longest path, of one sample */
+    uint64_t latency_dynamic; /* sum over samples */
     int layer_count;
     tdsnn_eval_layer *layers;
-    bool compared;                 /* with options->against: */
-    uint64_t agreements;           /* samples with the same prediction */
-    uint64_t against_top1;         /* correct samples of the second model */
-    double against_run_seconds;    /* as run_seconds, of the second model */
+    bool compared;                        /* with options->against: */
+    uint64_t agreements;                  /* samples with the same prediction */
+    uint64_t against_top1;                /* correct samples of the second model */
+    double against_run_seconds;           /* as run_seconds, of the second model */
     double max_abs_error, mean_abs_error; /* of the logits */
 } tdsnn_eval_result;
 

@@ -25,6 +25,14 @@ TDSNN_API tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_re
 TDSNN_API tdsnn_status tdsnn_report_verify(tdsnn_context *ctx, const tdsnn_verify_result *result,
                                            uint64_t seed, FILE *out);
 
+/* What the libraries were built with: the compiler, each library and its version, the engines.
+ * Index 0, 1, ...; NULL behind the last. tdsnn_report_build is the same as a document. */
+typedef struct tdsnn_build_entry {
+    const char *name, *value;
+} tdsnn_build_entry;
+TDSNN_API const tdsnn_build_entry *tdsnn_build_entry_at(int index);
+TDSNN_API tdsnn_status tdsnn_report_build(tdsnn_context *ctx, uint64_t seed, FILE *out);
+
 /* What operations cost: arithmetic alone, memory apart. A multiply costs a multiply-add less the
  * add. */
 typedef struct tdsnn_energy_model {
@@ -37,7 +45,7 @@ TDSNN_API const tdsnn_energy_model *tdsnn_energy_model_at(int index);
 
 /* Picojoules of all that was counted: of the dense network (its multiply-adds), and of the spiking
  * one by either convention (synapses, ticks, bias and pool adds; leaks, one a tick too, are
- * multiplies). */
+ * multiplies; behind an analog input, multiply-adds). */
 TDSNN_API double tdsnn_energy_dense(const tdsnn_energy_model *model, const tdsnn_counts *counts);
 TDSNN_API double tdsnn_energy_paper(const tdsnn_energy_model *model, const tdsnn_counts *counts);
 TDSNN_API double tdsnn_energy_silent(const tdsnn_energy_model *model, const tdsnn_counts *counts);

@@ -321,6 +321,7 @@ static void count_adds(td_counter *c, int index, const td_activity *a) {
         const tdsnn_code *code = c->network->layers[s->source].code;
         counts->macs += f->synapses;
         if (code == NULL) { /* analog: multiply-adds, whatever the convention */
+            counts->analog_macs += f->synapses;
             counts->paper_adds += 2 * f->synapses;
             counts->silent_adds += 2 * f->synapses;
             counts->executed_macs += f->synapses;
@@ -413,6 +414,7 @@ static void add_counts(tdsnn_counts *into, const tdsnn_counts *from) {
     into->spikes += from->spikes;
     into->zero_spikes += from->zero_spikes;
     into->macs += from->macs;
+    into->analog_macs += from->analog_macs;
     into->paper_adds += from->paper_adds;
     into->paper_leaks += from->paper_leaks;
     into->silent_adds += from->silent_adds;

@@ -15,12 +15,15 @@ double tdsnn_energy_dense(const tdsnn_energy_model *model, const tdsnn_counts *c
     return model->mac_pj * (double)counts->macs;
 }
 
-/* A tick is an add and a leak. */
+/* A tick is an add and a leak. Multiply-adds behind an analog input are counted as two adds each:
+ * taken out, and put in as what they are. */
 static double spiking(const tdsnn_energy_model *model, const tdsnn_counts *counts,
                       uint64_t synapse_adds, uint64_t leaks) {
-    uint64_t adds = synapse_adds + counts->ticks + counts->bias_adds + counts->pool_adds;
+    uint64_t adds = synapse_adds - 2 * counts->analog_macs + counts->ticks + counts->bias_adds +
+                    counts->pool_adds;
     return model->add_pj * (double)adds +
-           (model->mac_pj - model->add_pj) * (double)(leaks + counts->ticks);
+           (model->mac_pj - model->add_pj) * (double)(leaks + counts->ticks) +
+           model->mac_pj * (double)counts->analog_macs;
 }
 
 double tdsnn_energy_paper(const tdsnn_energy_model *model, const tdsnn_counts *counts) {

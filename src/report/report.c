@@ -76,6 +76,17 @@ tdsnn_status tdsnn_report_info(tdsnn_context *ctx, const tdsnn_model *model, uin
     return td_json_finish(&j, ctx, out);
 }
 
+tdsnn_status tdsnn_report_build(tdsnn_context *ctx, uint64_t seed, FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, "build", seed);
+    const tdsnn_build_entry *entry;
+    json_t *build = td_json_object(&j, j.root, "build");
+    for (int i = 0; (entry = tdsnn_build_entry_at(i)) != NULL; i++) {
+        td_json_text(&j, build, entry->name, entry->value);
+    }
+    return td_json_finish(&j, ctx, out);
+}
+
 /* -------------------------------------------------------------------------------------- convert */
 
 tdsnn_status tdsnn_report_convert(tdsnn_context *ctx, const tdsnn_convert_report *report,
@@ -110,25 +121,28 @@ static void put_mean(td_json *j, json_t *object, const char *key, bool spiking, 
     td_json_real(j, object, key, spiking ? ratio(sum, count) : NAN);
 }
 
-/* Operations of one inference. MAC = 1 counts a dense multiply-add as one operation; a spiking
- * network has none, so its figures are the same twice. */
+/* Operations of one inference. MAC = 1 counts a multiply-add as one operation; a spiking network
+ * has none but those behind an analog input. */
 static void put_ops(td_json *j, const tdsnn_eval_result *r) {
     json_t *ops = td_json_object(j, j->root, "ops");
     double n = (double)r->samples, macs = (double)r->total.macs;
     double paper = (double)tdsnn_ops_paper(&r->total), silent = (double)tdsnn_ops_silent(&r->total);
+    double paper1 = paper - (double)r->total.analog_macs;
+    double silent1 = silent - (double)r->total.analog_macs;
     td_json_real(j, ops, "dnn", ratio(2.0 * macs, n));
     td_json_real(j, ops, "dnn_mac1", ratio(macs, n));
     put_mean(j, ops, "paper", r->spiking, paper, n);
-    put_mean(j, ops, "paper_mac1", r->spiking, paper, n);
+    put_mean(j, ops, "paper_mac1", r->spiking, paper1, n);
     put_mean(j, ops, "silent", r->spiking, silent, n);
-    put_mean(j, ops, "silent_mac1", r->spiking, silent, n);
+    put_mean(j, ops, "silent_mac1", r->spiking, silent1, n);
     const double percents = 100.0;
     put_mean(j, ops, "reduction_paper_percent", r->spiking, percents * (2.0 * macs - paper),
              2.0 * macs);
-    put_mean(j, ops, "reduction_paper_mac1_percent", r->spiking, percents * (macs - paper), macs);
+    put_mean(j, ops, "reduction_paper_mac1_percent", r->spiking, percents * (macs - paper1), macs);
     put_mean(j, ops, "reduction_silent_percent", r->spiking, percents * (2.0 * macs - silent),
              2.0 * macs);
-    put_mean(j, ops, "reduction_silent_mac1_percent", r->spiking, percents * (macs - silent), macs);
+    put_mean(j, ops, "reduction_silent_mac1_percent", r->spiking, percents * (macs - silent1),
+             macs);
 }
 
 /* Picojoules of one inference by each model. */
@@ -153,12 +167,9 @@ static void put_eval_layer(td_json *j, json_t *layers, const tdsnn_eval_layer *l
     double n = (double)samples;
     td_json_text(j, object, "name", layer->name);
     td_json_text(j, object, "kind", layer->kind);
-    json_t *shape = td_json_array(j, object, "shape");
-    for (int i = 0; i < 3; i++) {
-        if (json_array_append_new(shape, json_integer(layer->shape[i])) != 0) {
-            j->failed = true;
-        }
-    }
+    char shape[64];
+    snprintf(shape, sizeof shape, "%dx%dx%d", layer->shape[0], layer->shape[1], layer->shape[2]);
+    td_json_text(j, object, "shape", shape);
     td_json_integer(j, object, "steps", (uint64_t)layer->steps);
     td_json_integer(j, object, "neurons", each(c->neurons, samples));
     td_json_real(j, object, "spikes", ratio((double)c->spikes, n));
@@ -201,6 +212,7 @@ tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_result *r, u
     double n = (double)r->samples;
     td_json_integer(&j, j.root, "samples", r->samples);
     td_json_bool(&j, j.root, "spiking", r->spiking);
+    td_json_bool(&j, j.root, "analog_input", r->total.analog_macs > 0);
     td_json_real(&j, j.root, "top1_percent", r->labelled ? percent(r->top1, r->samples) : NAN);
     td_json_real(&j, j.root, "top5_percent", r->labelled ? percent(r->top5, r->samples) : NAN);
     put_spikes(&j, r);

@@ -150,6 +150,7 @@ static void test_eval(tdsnn_context *ctx) {
            is(root, "energy.45nm_fp32.silent_pj", 480 * 0.9 + 45 * 3.7) &&
            is(root, "energy.45nm_int8.paper_pj", 930 * 0.03 + 65 * 0.2),
        "energy");
+    ok(json_is_false(at(root, "analog_input")), "the input spikes");
     ok(is(root, "latency.fixed_steps", 134) && is(root, "latency.dynamic_steps_mean", 130.5),
        "latency");
     ok(is(root, "agreement_percent", 100) && is(root, "mean_abs_error", 0.125), "comparison");
@@ -162,6 +163,14 @@ static void test_eval(tdsnn_context *ctx) {
     ok(is(first, "neurons", 6) && is(first, "density", 0.5) && is(second, "spikes", 2.5) &&
            is(second, "t_last_in_mean", 125),
        "layers");
+    json_decref(root);
+
+    result.total.analog_macs = 200; /* counted as 400 of the adds */
+    root = eval_document(ctx, &result);
+    ok(json_is_true(at(root, "analog_input")) && is(root, "ops.paper", 995) &&
+           is(root, "ops.paper_mac1", 895) && is(root, "ops.reduction_silent_mac1_percent", 57.5) &&
+           is(root, "energy.45nm_fp32.paper_pj", 730 * 0.9 + 65 * 3.7 + 100 * 4.6),
+       "behind an analog input multiply-adds stay multiply-adds");
     json_decref(root);
 
     result.labelled = result.spiking = result.compared = false;

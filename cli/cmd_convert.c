@@ -1,0 +1,215 @@
+#include <unistd.h>
+
+#include "command.h"
+
+typedef struct convert_arguments {
+    cli_arguments base;
+    cli_data_arguments data;
+    const char *output, *calibrate;
+    int steps, input_steps, rounding, offset;
+    double leak, input_leak, silence;
+    bool force;
+} convert_arguments;
+
+static const convert_arguments defaults = {.data = CLI_DATA_DEFAULTS};
+
+static const cli_option options[] = {
+    {.kind = CLI_TEXT,
+     .name = "output",
+     .letter = 'o',
+     .value = "OUT",
+     .help = "the file to write",
+     .offset = offsetof(convert_arguments, output),
+     .required = true},
+    {.kind = CLI_INT,
+     .name = "steps",
+     .value = "K",
+     .help = "window of the hidden layers: spike times 0 to K",
+     .offset = offsetof(convert_arguments, steps),
+     .low = 1,
+     .high = TDSNN_MAX_STEPS,
+     .required = true},
+    {.kind = CLI_TEXT,
+     .name = "calibrate",
+     .value = "DATA",
+     .help = "choose the scales on 256 of its training samples\n"
+             "(without it: on random ones, which is a makeshift)",
+     .offset = offsetof(convert_arguments, calibrate)},
+    {.kind = CLI_REAL,
+     .name = "leak",
+     .value = "L",
+     .help = "leak of the hidden layers, in steps (2 K)",
+     .offset = offsetof(convert_arguments, leak),
+     .low = 0.01,
+     .high = TDSNN_MAX_LEAK},
+    {.kind = CLI_INT,
+     .name = "input-steps",
+     .value = "K|analog",
+     .help = "window of the input (127); analog: the first layer reads\n"
+             "real values and does not spike",
+     .offset = offsetof(convert_arguments, input_steps),
+     .low = 1,
+     .high = TDSNN_MAX_STEPS,
+     .word = "analog",
+     .word_value = -1},
+    {.kind = CLI_REAL,
+     .name = "input-leak",
+     .value = "L",
+     .help = "leak of the input, in steps (twice its window)",
+     .offset = offsetof(convert_arguments, input_leak),
+     .low = 0.01,
+     .high = TDSNN_MAX_LEAK},
+    {.kind = CLI_CHOICE,
+     .name = "rounding",
+     .value = "nearest|ceil",
+     .help = "how values become spike times (nearest); ceil: the paper's",
+     .offset = offsetof(convert_arguments, rounding)},
+    {.kind = CLI_CHOICE,
+     .name = "offset",
+     .value = "0|1",
+     .help = "value of a spike at 0 (0); 1: for networks trained with\n"
+             "the paper's activation",
+     .offset = offsetof(convert_arguments, offset)},
+    {.kind = CLI_REAL,
+     .name = "silence",
+     .value = "F",
+     .help = "keep values below this share of the layer's largest\n"
+             "silent (0)",
+     .offset = offsetof(convert_arguments, silence),
+     .low = 0.0,
+     .high = 1.0},
+    {.kind = CLI_FLAG,
+     .name = "force",
+     .help = "replace OUT if it exists",
+     .offset = offsetof(convert_arguments, force)},
+    {.kind = CLI_END}};
+
+/* What scales are chosen on: random samples where nothing was named. */
+static tdsnn_status open_calibration(tdsnn_context *ctx, const convert_arguments *a,
+                                     const tdsnn_model *model, tdsnn_data **data) {
+    const char *spec = a->calibrate != NULL ? a->calibrate : "random:256";
+    tdsnn_status status =
+        cli_open_data(ctx, &a->base, model, spec, TDSNN_SPLIT_TRAIN, &a->data, data);
+    if (status != TDSNN_OK || a->base.quiet) {
+        return status;
+    }
+    if (a->calibrate == NULL) {
+        cli_warning("no --calibrate DATA: the scales are chosen on random samples, and real ones "
+                    "may do much worse");
+    } else if (!tdsnn_data_get_info(*data).has_splits) {
+        cli_warning("%s has no training split: do not measure accuracy on the samples that the "
+                    "scales are chosen on",
+                    spec);
+    }
+    return TDSNN_OK;
+}
+
+static tdsnn_convert_options options_of(const convert_arguments *a) {
+    tdsnn_convert_options o = TDSNN_CONVERT_OPTIONS_INIT;
+    o.steps = a->steps;
+    o.leak = a->leak;
+    o.input_steps = a->input_steps;
+    o.input_leak = a->input_leak;
+    o.rounding = a->rounding == 0 ? TDSNN_ROUND_NEAREST : TDSNN_ROUND_CEIL;
+    o.offset = a->offset;
+    o.silence = a->silence;
+    o.seed = a->base.seed;
+    return o;
+}
+
+static void print_report(const convert_arguments *a, const tdsnn_convert_report *report,
+                         const tdsnn_data *data) {
+    printf("%s -> %s: windows of %d steps, %s, offset %d\n", cli_base_name(a->base.model),
+           cli_base_name(a->output), a->steps,
+           a->rounding == 0 ? "rounded to nearest" : "rounded up", a->offset);
+    tdsnn_data_info info = tdsnn_data_get_info(data);
+    printf("scales chosen on %s %ssamples of %s\n\n", cli_count(report->calibration_samples).s,
+           info.has_splits ? "training " : "", info.spec);
+    cli_table table;
+    const char *const headings[] = {"layer", "steps K", "leak L", "scale", "SNR, dB"};
+    cli_table_start(&table, "lrrrr", headings);
+    for (int i = 0; i < report->layer_count; i++) {
+        const tdsnn_convert_layer *layer = &report->layers[i];
+        cli_cell(&table, CLI_PLAIN, "%s", layer->name);
+        cli_cell(&table, CLI_PLAIN, "%d", layer->steps);
+        cli_cell(&table, CLI_PLAIN, "%g", layer->leak);
+        cli_cell(&table, CLI_PLAIN, "%.6g", layer->scale);
+        cli_cell(&table, CLI_PLAIN, "%.1f", layer->snr_db);
+    }
+    cli_table_print(&table, stdout);
+    printf("\nSame answer as the source on %s of these samples.\n",
+           cli_percent(report->agreement_percent).s);
+    if (a->input_steps < 0) {
+        printf("The input is analog: the first layer is not spiking.\n");
+    }
+    if (a->calibrate != NULL) {
+        printf("Next: tdsnn verify %s --data %s\n", a->output, a->calibrate);
+    }
+}
+
+static tdsnn_status convert(tdsnn_context *ctx, const convert_arguments *a,
+                            const tdsnn_model *model, const tdsnn_data *data) {
+    tdsnn_convert_options convert_options = options_of(a);
+    tdsnn_model *converted = NULL;
+    tdsnn_convert_report *report = NULL;
+    tdsnn_status status = tdsnn_convert(ctx, model, data, &convert_options, &converted, &report);
+    if (status == TDSNN_OK) {
+        status = tdsnn_model_save(ctx, converted, a->output, a->force);
+    }
+    if (status == TDSNN_OK && a->base.json) {
+        status = tdsnn_report_convert(ctx, report, a->base.seed, stdout);
+    } else if (status == TDSNN_OK) {
+        print_report(a, report, data);
+    }
+    if (status != TDSNN_OK) {
+        cli_failed(ctx, status);
+    }
+    tdsnn_convert_report_free(report);
+    tdsnn_model_destroy(converted);
+    return status;
+}
+
+/* Known to fail at the end: said before the work, not after it. */
+static bool output_exists(const convert_arguments *a) {
+    if (a->force || access(a->output, F_OK) != 0) {
+        return false;
+    }
+    cli_error("%s: exists already; give --force to replace it, or another name", a->output);
+    return true;
+}
+
+static tdsnn_status run(tdsnn_context *ctx, const void *given) {
+    const convert_arguments *a = given;
+    tdsnn_model *model = NULL;
+    tdsnn_data *data = NULL;
+    if (a->base.model != NULL && output_exists(a)) {
+        return TDSNN_ERR_USAGE;
+    }
+    tdsnn_status status = cli_load_model(ctx, &a->base, &model);
+    if (status == TDSNN_OK) {
+        status = open_calibration(ctx, a, model, &data);
+    }
+    if (status == TDSNN_OK) {
+        status = convert(ctx, a, model, data);
+    }
+    tdsnn_data_close(data);
+    tdsnn_model_destroy(model);
+    return status;
+}
+
+const cli_command cli_convert = {
+    .syntax = {.name = "convert",
+               .summary = "make a spiking network of a trained one, without retraining",
+               .examples =
+                   "tdsnn convert lenet.onnx -o lenet.snn.onnx --steps 7 --calibrate glyphs\n"
+                   "tdsnn convert lenet.onnx -o lenet.snn.onnx --steps 7 --calibrate mnist:DIR\n"
+                   "tdsnn convert net.onnx -o net.snn.onnx --steps 31 --leak 31 --calibrate "
+                   "npz:train.npz",
+               .usage = "MODEL -o OUT --steps K [options]",
+               .groups = {{"Options", options, 0, NULL},
+                          {"Options of DATA", cli_data_options, offsetof(convert_arguments, data),
+                           cli_data_footer},
+                          CLI_COMMON_GROUP}},
+    .arguments_size = sizeof defaults,
+    .defaults = &defaults,
+    .run = run};

@@ -1,0 +1,139 @@
+#include "command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const cli_option cli_common_options[] = {{.kind = CLI_FLAG,
+                                          .name = "json",
+                                          .help = "one JSON document on stdout instead of text",
+                                          .offset = offsetof(cli_arguments, json)},
+                                         {.kind = CLI_FLAG,
+                                          .name = "verbose",
+                                          .letter = 'v',
+                                          .help = "more detail, layer by layer",
+                                          .offset = offsetof(cli_arguments, verbose)},
+                                         {.kind = CLI_FLAG,
+                                          .name = "quiet",
+                                          .letter = 'q',
+                                          .help = "no progress, no warnings",
+                                          .offset = offsetof(cli_arguments, quiet)},
+                                         {.kind = CLI_INT,
+                                          .name = "threads",
+                                          .value = "N",
+                                          .help = "threads to use (all cores)",
+                                          .offset = offsetof(cli_arguments, threads),
+                                          .low = 1,
+                                          .high = 1024},
+                                         {.kind = CLI_SEED,
+                                          .name = "seed",
+                                          .value = "N",
+                                          .help = "of everything that is random (0)",
+                                          .offset = offsetof(cli_arguments, seed)},
+                                         {.kind = CLI_FLAG,
+                                          .name = "help",
+                                          .letter = 'h',
+                                          .help = "this page",
+                                          .offset = offsetof(cli_arguments, help)},
+                                         {.kind = CLI_FLAG,
+                                          .name = "version",
+                                          .help = "the version",
+                                          .offset = offsetof(cli_arguments, version)},
+                                         {.kind = CLI_END}};
+
+const cli_option cli_data_options[] = {{.kind = CLI_SCALE,
+                                        .name = "scale",
+                                        .value = "F",
+                                        .help =
+                                            "what a raw value is multiplied by, as 0.5 or 1/255\n"
+                                            "(1/255 for glyphs and mnist, 1 for arrays)",
+                                        .offset = offsetof(cli_data_arguments, scale)},
+                                       {.kind = CLI_REAL,
+                                        .name = "low",
+                                        .value = "F",
+                                        .help = "smallest of the random values (0)",
+                                        .offset = offsetof(cli_data_arguments, low),
+                                        .low = -1e30,
+                                        .high = 1e30},
+                                       {.kind = CLI_REAL,
+                                        .name = "high",
+                                        .value = "F",
+                                        .help = "bound of the random values, itself left out (1)",
+                                        .offset = offsetof(cli_data_arguments, high),
+                                        .low = -1e30,
+                                        .high = 1e30},
+                                       {.kind = CLI_END}};
+
+const char cli_data_footer[] =
+    "DATA is one of\n"
+    "  glyphs        ten digit classes, built in: 20,000 to train on and\n"
+    "                10,000 to test on\n"
+    "  mnist:DIR     MNIST's four IDX files, .gz or not\n"
+    "  npz:FILE      arrays x and, if there, y\n"
+    "  npy:FILE      one array, unlabelled\n"
+    "  random[:N]    N (64) samples of the network's input shape";
+
+tdsnn_status cli_failed(tdsnn_context *ctx, tdsnn_status status) {
+    const char *hint =
+        status == TDSNN_ERR_CANCELLED ? "; nothing was written, run it again to start over" : "";
+    cli_error("%s%s", tdsnn_last_error(ctx), hint);
+    return status;
+}
+
+tdsnn_status cli_load_model(tdsnn_context *ctx, const cli_arguments *arguments,
+                            tdsnn_model **model) {
+    if (arguments->model == NULL) {
+        cli_error("a model is missing: give the path of an ONNX file");
+        return TDSNN_ERR_USAGE;
+    }
+    tdsnn_status status = tdsnn_model_load(ctx, arguments->model, model);
+    return status == TDSNN_OK ? TDSNN_OK : cli_failed(ctx, status);
+}
+
+/* The scale to open data with: that of the converted file, unless another one was given. */
+static tdsnn_status choose_scale(const cli_arguments *arguments, const tdsnn_model *model,
+                                 double given, double *scale) {
+    const char *recorded = tdsnn_model_metadata(model, "tdsnn.scale");
+    double needed = recorded == NULL ? 0.0 : strtod(recorded, NULL);
+    *scale = given == 0.0 ? needed : given;
+    if (needed > 0.0 && given != 0.0 && given != needed) {
+        cli_error("%s: was converted for data of scale %s, and --scale %s was given: leave --scale "
+                  "out, or convert again",
+                  arguments->model, cli_fraction(needed).s, cli_fraction(given).s);
+        return TDSNN_ERR_USAGE;
+    }
+    return TDSNN_OK;
+}
+
+tdsnn_status cli_open_data(tdsnn_context *ctx, const cli_arguments *arguments,
+                           const tdsnn_model *model, const char *spec, tdsnn_split split,
+                           const cli_data_arguments *given, tdsnn_data **data) {
+    tdsnn_data_options options = TDSNN_DATA_OPTIONS_INIT;
+    tdsnn_model_shape shape;
+    tdsnn_status status = tdsnn_model_get_shape(ctx, model, &shape);
+    if (status != TDSNN_OK) {
+        return cli_failed(ctx, status);
+    }
+    status = choose_scale(arguments, model, given->scale, &options.scale);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    options.split = split;
+    options.seed = arguments->seed;
+    options.low = (float)given->low;
+    options.high = (float)given->high;
+    memcpy(options.shape, shape.input, sizeof options.shape);
+    status = tdsnn_data_open(ctx, spec, &options, data);
+    return status == TDSNN_OK ? TDSNN_OK : cli_failed(ctx, status);
+}
+
+cli_sentence cli_describe_data(const tdsnn_data *data, tdsnn_split split, size_t count) {
+    cli_sentence sentence;
+    tdsnn_data_info info = tdsnn_data_get_info(data);
+    const char *kind = !info.has_splits ? "" : split == TDSNN_SPLIT_TRAIN ? "training " : "test ";
+    size_t used = count == 0 || count > info.samples ? info.samples : count;
+    bool random = strncmp(info.spec, "random", 6) == 0; /* made in the network's own unit */
+    snprintf(sentence.s, sizeof sentence.s, "%s%s %ssample%s of %s%s%s",
+             used < info.samples ? "the first " : "", cli_count(used).s, kind, used == 1 ? "" : "s",
+             info.spec, random ? "" : ", scale ", random ? "" : cli_fraction(info.scale).s);
+    return sentence;
+}
