@@ -12,11 +12,11 @@ import tempfile
 DATA = os.environ.get("TDSNN_SHARED_DATA", "../shared/data")
 MNIST = os.path.join(DATA, "mnist")
 
-# network, its source accuracy, --scale, then (steps, points that may be lost, spikes per neuron)
+# network, its source accuracy, --scale, then (steps, points that may be lost, most spikes per neuron)
 NETWORKS = [
     ("lenet-mnist", 99.17, "1/255", [(7, 0.05, 0.27), (3, 0.2, 0.19)]),
-    ("mnist-8", 98.91, "1", [(15, 0.1, 1.0), (7, 0.3, 1.0)]),
-    ("netkit_mnist_mlp", 97.90, "1/255", [(15, 0.1, 1.0), (7, 0.3, 1.0)]),
+    ("mnist-8", 98.91, "1", [(15, 0.1, None), (7, 0.3, None)]),
+    ("netkit_mnist_mlp", 97.90, "1/255", [(15, 0.1, None), (7, 0.3, None)]),
 ]
 # Codes of LeNet that are proved on 100 images, every neuron of every layer.
 PROVED = [("nearest", "0"), ("nearest", "1"), ("ceil", "0"), ("ceil", "1")]
@@ -61,9 +61,12 @@ def accuracy(folder):
                f"{network}: source {source['top1_percent']:.2f} %, published {published}")
             ok(spiking["top1_percent"] >= source["top1_percent"] - lost - 1e-9,
                f"{network} K={steps}: {spiking['top1_percent']:.2f} %, at most {lost} points lost")
-            ok(spiking["spikes_per_neuron"] <= most_spikes,
-               f"{network} K={steps}: {spiking['spikes_per_neuron']:.4f} spikes per neuron and "
-               f"{spiking['zero_spikes_per_neuron']:.4f} zero spikes, at most {most_spikes}")
+            spikes = (f"{network} K={steps}: {spiking['spikes_per_neuron']:.4f} spikes per neuron, "
+                      f"{spiking['zero_spikes_per_neuron']:.4f} zero spikes")
+            if most_spikes is None:
+                print(f"# {spikes}")
+            else:
+                ok(spiking["spikes_per_neuron"] <= most_spikes, f"{spikes}, at most {most_spikes}")
 
 
 def proof(folder):

@@ -1,8 +1,8 @@
 """onnxruntime runs the converted file: the same MNIST predictions as `tdsnn eval --predictions`.
 
-At most 5 of 10,000 may differ, and each must be traced: at the first layer whose spike times
-differ, every differing drive lies within the float bound of docs/exactness.md of a threshold.
-Prints TAP. Usage: onnxruntime_mnist.py TDSNN
+At most 5 of 10,000 predictions may differ. Every image whose prediction differs, and the first 20
+whose spike times do, are traced: at the first layer that differs, every differing drive lies within
+the float bound of docs/exactness.md of a threshold. Prints TAP. Usage: onnxruntime_mnist.py TDSNN
 """
 
 import gzip
@@ -16,6 +16,7 @@ MODEL = os.path.join(DATA, "models", "lenet-mnist.onnx")
 MNIST = os.path.join(DATA, "mnist")
 STEPS = (7, 3)
 ALLOWED = 5
+TRACED = 20
 UNIT = 2.0**-24
 
 if not os.path.exists(MODEL) or not os.path.isdir(MNIST):
@@ -44,7 +45,7 @@ def run_tdsnn(tdsnn, folder, steps):
     spikes = os.path.join(folder, f"spikes-{steps}.npz")
     data = f"mnist:{MNIST}"
     subprocess.run([tdsnn, "convert", MODEL, "-o", snn, "--steps", str(steps), "--calibrate", data,
-                    "--quiet"], check=True)
+                    "--quiet"], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([tdsnn, "eval", snn, "--data", data, "--predictions", predictions,
                     "--spikes", spikes, "--quiet"], check=True, stdout=subprocess.DEVNULL)
     return snn, np.loadtxt(predictions, dtype=int), np.load(spikes)
@@ -104,7 +105,7 @@ def trace(path, image, times):
             if worst > slack:
                 return False, f"{code.name} {tuple(place)}: {worst:g} from a threshold, bound {slack:g}"
         return True, f"{code.name}: {len(places)} drives at thresholds"
-    return True, "all spike times equal: logits within rounding of a tie"
+    return True, "all spike times equal once it runs alone: its sums depend on the batch"
 
 
 def times_key(times, code, producers):
@@ -126,26 +127,65 @@ def inner_values(model, values):
     return made
 
 
+def differing_images(path, images_, times):
+    """The images of which onnxruntime computes any spike time that is not ours."""
+    model, codes, session = session_with_all_values(path)
+    names = [o.name for o in session.get_outputs()]
+    tables = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+    producers = {node.output[0]: node for node in model.graph.node}
+    levels = {code.name: tables[code.input[2]][times[times_key(times, code, producers)]] for code in codes}
+    found = []
+    for first in range(0, len(images_), 500):
+        batch = images_[first:first + 500]
+        values = dict(zip(names, session.run(None, {session.get_inputs()[0].name: batch})))
+        differs = np.zeros(len(batch), bool)
+        for code in codes:
+            ours = levels[code.name][first:first + 500]
+            theirs = values[code.output[0]]
+            differs |= (theirs.reshape(ours.shape) != ours).reshape(len(batch), -1).any(1)
+        found.extend(first + np.flatnonzero(differs))
+    return found
+
+
+number = 0
+
+
+def ok(passed, sentence):
+    global number
+    number += 1
+    print(f"{'ok' if passed else 'not ok'} {number} - {sentence}", flush=True)
+
+
+def check(tdsnn, folder, x, steps):
+    path, ours, spikes = run_tdsnn(tdsnn, folder, steps)
+    times = {key: spikes[key] for key in spikes.files}
+    onnx.checker.check_model(path, full_check=True)
+    session = onnxruntime.InferenceSession(path)
+    name = session.get_inputs()[0].name
+    theirs = np.concatenate([session.run(None, {name: x[i:i + 500]})[0].argmax(1)
+                             for i in range(0, len(x), 500)])
+    wrong = list(np.flatnonzero(theirs != ours))
+    ok(len(wrong) <= ALLOWED, f"K={steps}: {len(wrong)} of {len(x)} predictions differ, at most "
+       f"{ALLOWED} may")
+    differ = differing_images(path, x, times)
+    print(f"# K={steps}: {len(differ)} of {len(x)} images have a spike time that differs")
+    for index in dict.fromkeys(wrong + differ[:TRACED]):
+        good, sentence = trace(path, x[index], {key: times[key][index] for key in times})
+        ok(good, f"image {index}: {sentence}")
+    # The trace can fail: a spike time moved by a step where no threshold is near.
+    moved = {key: times[key][0].copy() for key in times}
+    hidden = next(key for key in moved if moved[key].shape[0] == 20)
+    place = np.unravel_index(moved[hidden].argmax(), moved[hidden].shape)
+    moved[hidden][place] -= 1
+    good, sentence = trace(path, x[0], moved)
+    ok(not good, f"a spike time moved by hand is found: {sentence}")
+
+
 def main():
-    tdsnn = sys.argv[1]
     x = images()
-    number = 0
     with tempfile.TemporaryDirectory() as folder:
         for steps in STEPS:
-            path, ours, times = run_tdsnn(tdsnn, folder, steps)
-            onnx.checker.check_model(path, full_check=True)
-            session = onnxruntime.InferenceSession(path)
-            name = session.get_inputs()[0].name
-            theirs = np.concatenate([session.run(None, {name: x[i:i + 500]})[0].argmax(1)
-                                     for i in range(0, len(x), 500)])
-            differ = np.flatnonzero(theirs != ours)
-            number += 1
-            print(f"{'ok' if len(differ) <= ALLOWED else 'not ok'} {number} - K={steps}: "
-                  f"{len(differ)} of {len(x)} predictions differ, at most {ALLOWED} may")
-            for index in differ[:ALLOWED]:
-                good, sentence = trace(path, x[index], {k: times[k][index] for k in times.files})
-                number += 1
-                print(f"{'ok' if good else 'not ok'} {number} - image {index}: {sentence}")
+            check(sys.argv[1], folder, x, steps)
     print(f"1..{number}")
 
 
