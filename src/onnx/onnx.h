@@ -8,9 +8,10 @@
 /* Reads a model, opset 7 to 21. The file is hostile until shown otherwise: nesting, lengths,
  * products of dims, names and external files are bounded and checked. A converted file's
  * TemporalCode functions are recognised by their body, not their name.
- * Errors: TDSNN_ERR_INPUT, TDSNN_ERR_UNSUPPORTED (opset, sparse
- * or segmented constants, ...), each naming the place. Several inputs and outputs are listed; lowering
- * refuses them. Memory: td_source_destroy. */
+ * Several inputs and outputs are listed; lowering refuses them.
+ * Errors: TDSNN_ERR_INPUT, TDSNN_ERR_UNSUPPORTED (opset, sparse or segmented constants, ...), each
+ * naming the place.
+ * Memory: td_source_destroy. */
 tdsnn_status td_onnx_read(tdsnn_context *ctx, const char *path, td_source **source);
 
 /* The same from memory; `path` is for messages and for external data beside it. */
