@@ -34,13 +34,13 @@ typedef enum tdsnn_node_status {
 } tdsnn_node_status;
 
 typedef struct tdsnn_node_info {
-    const char *name, *op;   /* as in the file */
+    const char *name, *op; /* as in the file */
     tdsnn_node_status status;
-    const char *reason;      /* of folding or refusal; "" if supported */
-    const char *shape;       /* of its output, "20x24x24"; "" if unknown or folded */
-    uint64_t macs;           /* dense multiply-adds a sample, taps on padding left out */
-    uint64_t macs_padded;    /* the same with them: what the literature quotes */
-    const tdsnn_code *code;  /* of a TemporalCode node, else NULL */
+    const char *reason;     /* of folding or refusal; "" if supported */
+    const char *shape;      /* of its output, "20x24x24"; "" if unknown or folded */
+    uint64_t macs;          /* dense multiply-adds a sample, taps on padding left out */
+    uint64_t macs_padded;   /* the same with them: what the literature quotes */
+    const tdsnn_code *code; /* of a TemporalCode node, else NULL */
 } tdsnn_node_info;
 
 /* Nodes in the order of the file. The strings live as long as the model. */

@@ -92,8 +92,8 @@ tdsnn_status td_output_open(tdsnn_context *ctx, const char *path, bool force, td
     }
     out->stream = fd < 0 ? NULL : fdopen(fd, "wb");
     if (out->stream == NULL) {
-        tdsnn_status status = td_error(ctx, TDSNN_ERR_RUNTIME, "%s: cannot be written: %s", path,
-                                       strerror(errno));
+        tdsnn_status status =
+            td_error(ctx, TDSNN_ERR_RUNTIME, "%s: cannot be written: %s", path, strerror(errno));
         if (fd >= 0) {
             close(fd);
             unlink(out->temporary);

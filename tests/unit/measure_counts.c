@@ -300,8 +300,8 @@ static void test_latency(void) {
     td_counter_create(ctx, &n, &counter);
     td_counter_add(counter, a);
     c = td_counter_layer(counter, 1, &t);
-    ok(t == 0 && c.paper_adds == 2 && c.silent_adds == 2 && c.macs == 1 && c.analog_macs == 1 && c.paper_leaks == 0 &&
-           c.executed_macs == 1 && td_counter_latency_fixed(counter) == 8,
+    ok(t == 0 && c.paper_adds == 2 && c.silent_adds == 2 && c.macs == 1 && c.analog_macs == 1 &&
+           c.paper_leaks == 0 && c.executed_macs == 1 && td_counter_latency_fixed(counter) == 8,
        "behind an analog input: dense multiply-adds, no window");
     td_counter_destroy(counter);
     layers[0].code = &in;
