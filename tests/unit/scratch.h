@@ -30,6 +30,7 @@ static inline const char *scratch_path(const char *name) {
 
 static inline const char *scratch_write(const char *name, const void *bytes, size_t size) {
     const char *path = scratch_path(name);
+    unlink(path); /* some file systems wait for the disk when a file is cut to nothing */
     FILE *file = fopen(path, "wb");
     if (file == NULL || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
         printf("Bail out! cannot write %s\n", path);
