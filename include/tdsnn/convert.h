@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* The default leak of hidden layers, in windows (docs/performance.md has the measurement). */
+/* The default leak of hidden layers, in windows (docs/leak.md has the measurement). */
 #define TDSNN_DEFAULT_LEAK_RATIO 2.0
 
 /* Start from TDSNN_CONVERT_OPTIONS_INIT. Zero means the default. */
