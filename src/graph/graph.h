@@ -19,8 +19,13 @@ typedef enum td_op {
     TD_OP_SHIFT, /* plus operand[C] (Add of a constant) */
     TD_OP_ADD,   /* the sum of two or more values of one shape */
     TD_OP_RELU,
-    TD_OP_CODE,       /* x -> code->values[T(x)] */
+    TD_OP_CLIP,       /* to [low, high], low <= 0 < high */
+    TD_OP_LEAKY,      /* x < 0 times `negative` */
+    TD_OP_CODE,       /* x -> values[T(x)] - negative values[T(-x)]: one neuron, or a signed pair */
     TD_OP_MAXPOOL,    /* over the members of the window that are present */
+    TD_OP_AVGPOOL,    /* mean of the members present, or of all with padding as 0 (count_padding) */
+    TD_OP_CONCAT,     /* two or more values, channels one behind the other */
+    TD_OP_SLICE,      /* channels first_channel .. first_channel + C - 1 */
     TD_OP_FLATTEN,    /* [C][H][W] -> [C*H*W] */
     TD_OP_SOFTMAX,    /* last node only */
     TD_OP_LOGSOFTMAX, /* last node only */
@@ -33,11 +38,15 @@ typedef struct td_node {
     int input_count;             /* 0 for the input */
     int *inputs;                 /* earlier nodes */
     td_shape shape;              /* of what it gives */
-    td_window window;            /* CONV, MAXPOOL */
+    td_window window;            /* CONV, MAXPOOL, AVGPOOL */
     int groups;                  /* CONV */
     const float *weights, *bias; /* CONV, INNER; bias is never NULL there */
     const float *operand;        /* SUB, DIV, MUL, SHIFT: [C] */
     const tdsnn_code *code;      /* CODE */
+    float negative;              /* CODE: 0 for a single neuron, else > 0; LEAKY */
+    float low, high;             /* CLIP */
+    bool count_padding;          /* AVGPOOL */
+    int first_channel;           /* SLICE */
 } td_node;
 
 /* Arrays that nodes point to live in the arena. */
