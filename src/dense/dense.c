@@ -11,7 +11,7 @@
 struct td_dense {
     const td_graph *graph;
     float *memory;  /* of all values */
-    float **values; /* [node]; a FLATTEN's are its input's */
+    float **values; /* [node]; a FLATTEN's and a SLICE's lie within their input's */
 };
 
 /* ---- Convolution. For each output: the bias, then one multiply and one add a present tap, in the
@@ -228,10 +228,33 @@ static void run_relu(const td_node *node, const float *input, float *output) {
     }
 }
 
-static void run_code(const td_node *node, const float *input, float *output) {
+static void run_clip(const td_node *node, const float *input, float *output) {
     size_t count = td_shape_count(node->shape);
     for (size_t i = 0; i < count; i++) {
-        output[i] = node->code->values[tdsnn_code_encode(node->code, input[i])];
+        output[i] = input[i] < node->low    ? node->low
+                    : input[i] > node->high ? node->high
+                                            : input[i];
+    }
+}
+
+static void run_leaky(const td_node *node, const float *input, float *output) {
+    size_t count = td_shape_count(node->shape);
+    for (size_t i = 0; i < count; i++) {
+        output[i] = input[i] < 0.0f ? node->negative * input[i] : input[i];
+    }
+}
+
+static void run_code(const td_node *node, const float *input, float *output) {
+    const float *values = node->code->values;
+    size_t count = td_shape_count(node->shape);
+    for (size_t i = 0; i < count; i++) {
+        output[i] = values[tdsnn_code_encode(node->code, input[i])];
+    }
+    if (node->negative == 0.0f) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) { /* the second neuron of the pair */
+        output[i] -= node->negative * values[tdsnn_code_encode(node->code, -input[i])];
     }
 }
 
@@ -259,6 +282,43 @@ static void run_maxpool(const td_node *node, td_shape in, const float *input, fl
                 *output++ = window_max(&node->window, in, plane, y, x);
             }
         }
+    }
+}
+
+/* The mean of one window: of the members inside the input, or with padding as 0. */
+static float window_mean(const td_node *node, td_shape in, const float *plane, int y, int x) {
+    const td_window *window = &node->window;
+    int ky0, ky1, kx0, kx1;
+    td_axis_taps(&window->y, y, in.h, &ky0, &ky1);
+    td_axis_taps(&window->x, x, in.w, &kx0, &kx1);
+    double sum = 0.0;
+    for (int ky = ky0; ky < ky1; ky++) {
+        const float *row = plane + (size_t)td_axis_input(&window->y, y, ky) * (size_t)in.w;
+        for (int kx = kx0; kx < kx1; kx++) {
+            sum += (double)row[td_axis_input(&window->x, x, kx)];
+        }
+    }
+    double members = node->count_padding ? (double)window->y.kernel * window->x.kernel
+                                         : (double)(ky1 - ky0) * (kx1 - kx0);
+    return (float)(sum / members);
+}
+
+static void run_avgpool(const td_node *node, td_shape in, const float *input, float *output) {
+    for (int c = 0; c < node->shape.c; c++) {
+        const float *plane = input + (size_t)c * (size_t)in.h * (size_t)in.w;
+        for (int y = 0; y < node->shape.h; y++) {
+            for (int x = 0; x < node->shape.w; x++) {
+                *output++ = window_mean(node, in, plane, y, x);
+            }
+        }
+    }
+}
+
+static void run_concat(const td_dense *session, const td_node *node, float *output) {
+    for (int k = 0; k < node->input_count; k++) {
+        size_t count = td_shape_count(session->graph->nodes[node->inputs[k]].shape);
+        memcpy(output, session->values[node->inputs[k]], count * sizeof *output);
+        output += count;
     }
 }
 
@@ -302,17 +362,30 @@ static void run_node(td_dense *session, int index) {
     case TD_OP_RELU:
         run_relu(node, input, output);
         break;
+    case TD_OP_CLIP:
+        run_clip(node, input, output);
+        break;
+    case TD_OP_LEAKY:
+        run_leaky(node, input, output);
+        break;
     case TD_OP_CODE:
         run_code(node, input, output);
         break;
     case TD_OP_MAXPOOL:
         run_maxpool(node, in, input, output);
         break;
+    case TD_OP_AVGPOOL:
+        run_avgpool(node, in, input, output);
+        break;
+    case TD_OP_CONCAT:
+        run_concat(session, node, output);
+        break;
     case TD_OP_SOFTMAX:
     case TD_OP_LOGSOFTMAX:
         run_softmax(node, input, output);
         break;
     case TD_OP_FLATTEN: /* the same numbers in the same place */
+    case TD_OP_SLICE:
     case TD_OP_INPUT:
     case TD_OP_COUNT:
         break;
@@ -321,13 +394,18 @@ static void run_node(td_dense *session, int index) {
 
 /* ---- Sessions. */
 
-/* Floats of all values: each node's but a FLATTEN's, rounded up so that every one is aligned. */
+/* Whether a node's values lie within its input's. */
+static bool is_view(const td_node *node) {
+    return node->op == TD_OP_FLATTEN || node->op == TD_OP_SLICE;
+}
+
+/* Floats of all values: each node's but a view's, rounded up so that every one is aligned. */
 static bool count_floats(const td_graph *graph, size_t *total) {
     *total = 0;
     for (int i = 0; i < graph->node_count; i++) {
         const td_node *node = &graph->nodes[i];
         size_t aligned;
-        if (node->op == TD_OP_FLATTEN) {
+        if (is_view(node)) {
             continue;
         }
         if (!td_size_add(td_shape_count(node->shape), 15, &aligned) ||
@@ -342,8 +420,10 @@ static void place_values(td_dense *session) {
     float *next = session->memory;
     for (int i = 0; i < session->graph->node_count; i++) {
         const td_node *node = &session->graph->nodes[i];
-        if (node->op == TD_OP_FLATTEN) {
-            session->values[i] = session->values[node->inputs[0]];
+        if (is_view(node)) {
+            size_t plane = (size_t)node->shape.h * (size_t)node->shape.w;
+            session->values[i] = session->values[node->inputs[0]] +
+                                 (size_t)node->first_channel * plane; /* 0 in a FLATTEN */
         } else {
             session->values[i] = next;
             next += (td_shape_count(node->shape) + 15) / 16 * 16;

@@ -107,13 +107,25 @@ uint64_t td_node_macs(const td_graph *graph, const td_node *node, bool padded) {
 
 const char *td_op_name(td_op op) {
     static const char *const names[TD_OP_COUNT] = {
-        [TD_OP_INPUT] = "Input",     [TD_OP_CONV] = "Conv",
-        [TD_OP_INNER] = "Gemm",      [TD_OP_SUB] = "Sub",
-        [TD_OP_DIV] = "Div",         [TD_OP_MUL] = "Mul",
-        [TD_OP_SHIFT] = "Add",       [TD_OP_ADD] = "Add",
-        [TD_OP_RELU] = "Relu",       [TD_OP_CODE] = "TemporalCode",
-        [TD_OP_MAXPOOL] = "MaxPool", [TD_OP_FLATTEN] = "Flatten",
-        [TD_OP_SOFTMAX] = "Softmax", [TD_OP_LOGSOFTMAX] = "LogSoftmax",
+        [TD_OP_INPUT] = "Input",
+        [TD_OP_CONV] = "Conv",
+        [TD_OP_INNER] = "Gemm",
+        [TD_OP_SUB] = "Sub",
+        [TD_OP_DIV] = "Div",
+        [TD_OP_MUL] = "Mul",
+        [TD_OP_SHIFT] = "Add",
+        [TD_OP_ADD] = "Add",
+        [TD_OP_RELU] = "Relu",
+        [TD_OP_CLIP] = "Clip",
+        [TD_OP_LEAKY] = "LeakyRelu",
+        [TD_OP_CODE] = "TemporalCode",
+        [TD_OP_MAXPOOL] = "MaxPool",
+        [TD_OP_AVGPOOL] = "AveragePool",
+        [TD_OP_CONCAT] = "Concat",
+        [TD_OP_SLICE] = "Slice",
+        [TD_OP_FLATTEN] = "Flatten",
+        [TD_OP_SOFTMAX] = "Softmax",
+        [TD_OP_LOGSOFTMAX] = "LogSoftmax",
     };
     return names[op];
 }
@@ -185,10 +197,18 @@ static bool same_content(const td_graph *graph, const td_node *a, const td_node 
     case TD_OP_MUL:
     case TD_OP_SHIFT:
         return same_floats(a->operand, b->operand, channels);
+    case TD_OP_CLIP:
+        return same_floats(&a->low, &b->low, 1) && same_floats(&a->high, &b->high, 1);
+    case TD_OP_LEAKY:
+        return same_floats(&a->negative, &b->negative, 1);
     case TD_OP_CODE:
-        return same_code(a->code, b->code);
+        return same_code(a->code, b->code) && same_floats(&a->negative, &b->negative, 1);
     case TD_OP_MAXPOOL:
         return same_window(&a->window, &b->window);
+    case TD_OP_AVGPOOL:
+        return same_window(&a->window, &b->window) && a->count_padding == b->count_padding;
+    case TD_OP_SLICE:
+        return a->first_channel == b->first_channel;
     default:
         return true;
     }

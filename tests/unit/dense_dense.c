@@ -192,6 +192,51 @@ static void test_maxpool(maker *m) {
     ok(wrong == 0, "%d random max-pools are right, %d are not", GEOMETRIES - wrong, wrong);
 }
 
+/* The mean of a window by definition, in double; NAN where it has no members to divide by. */
+static double mean_output(const td_node *node, td_shape in, const float *input, int c, int y,
+                          int x) {
+    const td_window *w = &node->window;
+    double sum = 0.0;
+    int members = 0;
+    for (int ky = 0; ky < w->y.kernel; ky++) {
+        for (int kx = 0; kx < w->x.kernel; kx++) {
+            int iy = y * w->y.stride - w->y.pad_begin + ky * w->y.dilation;
+            int ix = x * w->x.stride - w->x.pad_begin + kx * w->x.dilation;
+            sum += at(input, in, c, iy, ix);
+            members += node->count_padding || (iy >= 0 && iy < in.h && ix >= 0 && ix < in.w);
+        }
+    }
+    return sum / members;
+}
+
+static void test_avgpool(maker *m) {
+    int wrong = 0, counted = 0;
+    for (int i = 0; i < GEOMETRIES; i++) {
+        td_node node = {.op = TD_OP_AVGPOOL, .count_padding = i % 2 == 1};
+        td_shape in = random_input(m, &node.window);
+        node.shape = (td_shape){in.c, td_axis_outputs(&node.window.y, in.h),
+                                td_axis_outputs(&node.window.x, in.w), false};
+        start(m, in);
+        append(m, node);
+        td_dense *session = run(m);
+        const float *input = td_dense_value(session, 0), *output = td_dense_value(session, 1);
+        bool same = true;
+        for (int c = 0; c < in.c; c++) {
+            for (int y = 0; y < node.shape.h; y++) {
+                for (int x = 0; x < node.shape.w; x++, output++) {
+                    double mean = mean_output(&node, in, input, c, y, x);
+                    same = same && (isnan(mean) || fabs((double)*output - mean) <= 1e-6);
+                    counted += !isnan(mean);
+                }
+            }
+        }
+        wrong += !same;
+        finish(m, session);
+    }
+    ok(wrong == 0 && counted > 10000, "%d random average pools are right, %d are not",
+       GEOMETRIES - wrong, wrong);
+}
+
 static void test_inner(maker *m) {
     int wrong = 0;
     for (int inputs = 1; inputs <= 100; inputs++) {
@@ -268,6 +313,60 @@ static void test_pointwise(maker *m) {
     finish(m, session);
 }
 
+/* Clip, LeakyRelu and signed codes, and the channels of some of them side by side and apart. */
+static void test_branches(maker *m) {
+    td_shape shape = {3, 2, 5, false};
+    start(m, shape);
+    tdsnn_code *code = td_arena_alloc(m->graph->arena, 1, sizeof *code);
+    tdsnn_code_make(m->ctx, 7.0, 7, 0.7, TDSNN_ROUND_NEAREST, 0, code);
+    const td_node nodes[] = {
+        {.op = TD_OP_CLIP, .low = -0.25f, .high = 0.5f},
+        {.op = TD_OP_LEAKY, .negative = 0.3f},
+        {.op = TD_OP_CODE, .code = code, .negative = 1.0f},
+        {.op = TD_OP_CODE, .code = code, .negative = 0.3f},
+    };
+    for (int i = 0; i < 4; i++) { /* all read the input */
+        td_node node = nodes[i];
+        node.name = "node";
+        node.input_count = 1;
+        node.inputs = (int[]){0};
+        node.shape = shape;
+        td_graph_append(m->ctx, m->graph, &node);
+    }
+    int both[3] = {1, 3, 2};
+    td_graph_append(m->ctx, m->graph,
+                    &(td_node){.op = TD_OP_CONCAT,
+                               .name = "join",
+                               .input_count = 3,
+                               .inputs = both,
+                               .shape = {9, 2, 5, false}});
+    append(m, (td_node){.op = TD_OP_SLICE, .shape = {4, 2, 5, false}, .first_channel = 2});
+    td_dense *session = run(m);
+    const float *v[7];
+    for (int i = 0; i < 7; i++) {
+        v[i] = td_dense_value(session, i);
+    }
+    bool right[7];
+    memset(right, true, sizeof right);
+    for (int i = 0; i < 30; i++) {
+        float x = v[0][i];
+        float up = code->values[tdsnn_code_encode(code, x)];
+        float down = code->values[tdsnn_code_encode(code, -x)];
+        right[1] &= v[1][i] == fminf(fmaxf(x, -0.25f), 0.5f);
+        right[2] &= v[2][i] == (x < 0.0f ? 0.3f * x : x);
+        right[3] &= v[3][i] == up - down;
+        right[4] &= v[4][i] == up - 0.3f * down;
+        right[5] &= v[5][i] == v[1][i] && v[5][30 + i] == v[3][i] && v[5][60 + i] == v[2][i];
+    }
+    for (int i = 0; i < 40; i++) {
+        right[6] &= v[6][i] == v[5][20 + i];
+    }
+    for (int i = 1; i < 7; i++) {
+        ok(right[i], "%s %d is right", td_op_name(m->graph->nodes[i].op), i);
+    }
+    finish(m, session);
+}
+
 static void test_large_logits(maker *m) {
     td_shape shape = {3, 1, 1, true};
     static const float large[3] = {1000.0f, 999.0f, -1000.0f};
@@ -291,8 +390,10 @@ int main(void) {
     td_random_seed(&m.random, 1, 0);
     test_conv(&m);
     test_maxpool(&m);
+    test_avgpool(&m);
     test_inner(&m);
     test_pointwise(&m);
+    test_branches(&m);
     test_large_logits(&m);
     tdsnn_context_destroy(m.ctx);
     return tap_end();

@@ -112,6 +112,59 @@ static void test_equal(void) {
     DIFFERS("the rounding", p.code.rounding = TDSNN_ROUND_TABLE);
 }
 
+/* A node of the operators that `plan` has not, behind the input. */
+static td_graph *make_one(td_node node) {
+    td_graph *g = td_graph_create(ctx);
+    td_shape map = {2, 4, 4, false};
+    g->input_name = g->output_name = "x";
+    td_graph_append(ctx, g, &(td_node){.op = TD_OP_INPUT, .name = "in", .shape = map});
+    node.name = "node";
+    node.shape = map;
+    append(g, node, 0);
+    return g;
+}
+
+static void test_equal_content(void) {
+    tdsnn_code code;
+    tdsnn_code_make(ctx, 7.0, 7, 1.0, TDSNN_ROUND_NEAREST, 0, &code);
+    const td_window one = TD_WINDOW_ONE;
+    td_window wide = one;
+    wide.x.kernel = 2;
+    const struct {
+        const char *what;
+        td_node a, b;
+    } cases[] = {
+        {"a Clip's low",
+         {.op = TD_OP_CLIP, .high = 6.0f},
+         {.op = TD_OP_CLIP, .low = -1.0f, .high = 6.0f}},
+        {"a Clip's high", {.op = TD_OP_CLIP, .high = 6.0f}, {.op = TD_OP_CLIP, .high = 5.0f}},
+        {"a slope", {.op = TD_OP_LEAKY, .negative = 0.1f}, {.op = TD_OP_LEAKY, .negative = 0.2f}},
+        {"the second neuron of a code",
+         {.op = TD_OP_CODE, .code = &code},
+         {.op = TD_OP_CODE, .code = &code, .negative = 1.0f}},
+        {"the window of an average",
+         {.op = TD_OP_AVGPOOL, .window = one},
+         {.op = TD_OP_AVGPOOL, .window = wide}},
+        {"whether an average counts padding",
+         {.op = TD_OP_AVGPOOL, .window = one},
+         {.op = TD_OP_AVGPOOL, .window = one, .count_padding = true}},
+        {"the first channel of a slice",
+         {.op = TD_OP_SLICE, .first_channel = 1},
+         {.op = TD_OP_SLICE, .first_channel = 2}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        td_graph *a = make_one(cases[i].a), *same = make_one(cases[i].a), *b = make_one(cases[i].b);
+        ok(td_graph_equal(a, same) && !td_graph_equal(a, b) && !td_graph_equal(b, a),
+           "%s is noticed", cases[i].what);
+        td_graph_destroy(a);
+        td_graph_destroy(same);
+        td_graph_destroy(b);
+    }
+    for (int op = 0; op < TD_OP_COUNT; op++) {
+        ok(td_op_name((td_op)op) != NULL, "operator %d has a name", op);
+    }
+}
+
 static void test_metadata(void) {
     td_graph *g = td_graph_create(ctx);
     char key[16] = "one";
@@ -220,6 +273,7 @@ static void test_outputs(void) {
 int main(void) {
     ctx = tdsnn_context_create();
     test_equal();
+    test_equal_content();
     test_metadata();
     test_queries();
     test_macs();
