@@ -1,4 +1,5 @@
 /* Rows that are activations, pools and codes: Relu, MaxPool, TemporalCode, Softmax. */
+#include <stdint.h>
 #include <string.h>
 
 #include "graph/lower_internal.h"
@@ -28,6 +29,16 @@ static bool has_members(const td_axis *axis, int outputs, int size) {
     return true;
 }
 
+/* A pool's window has a synapse a tap, like a depthwise convolution's, but no file pays for them.
+ */
+static tdsnn_status count_taps(td_lowerer *l, const td_draft *pool) {
+    size_t taps = SIZE_MAX, window;
+    if (td_size_mul((size_t)pool->window.y.kernel, (size_t)pool->window.x.kernel, &window)) {
+        (void)td_size_mul((size_t)pool->shape.c, window, &taps);
+    }
+    return td_count_elements(l, &l->weights, taps, "weights and taps of pools");
+}
+
 tdsnn_status td_lower_maxpool(td_lowerer *l, const td_source_node *node) {
     td_draft draft = pointwise(l, node, TD_OP_MAXPOOL);
     td_shape in = draft.shape;
@@ -39,6 +50,9 @@ tdsnn_status td_lower_maxpool(td_lowerer *l, const td_source_node *node) {
         return td_refuse(l, "only 2-D pooling of [N, C, H, W] is supported");
     }
     tdsnn_status status = td_lower_window(l, node, kernel->ints, &draft.shape, &draft.window);
+    if (status == TDSNN_OK) {
+        status = count_taps(l, &draft);
+    }
     if (status != TDSNN_OK) {
         return status;
     }

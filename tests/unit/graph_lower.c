@@ -705,6 +705,17 @@ static void test_maxpool(void) {
     set_ints(b, "pads", INTS(2, 0, 0, 0));
     expect_refused(b, y, "pool", "lies in the padding altogether");
 
+    /* A few bytes that ask for more than fits: by far, and so that the product of all is 2^64. */
+    const int64_t sides[] = {1 << 15, TD_MAX_EXTENT};
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
+        b = build(ctx, 12);
+        x = add_input(b, "x", INTS(-1, 256, 1, 1));
+        y = add_node(b, "MaxPool", "pool", x);
+        set_ints(b, "kernel_shape", INTS(sides[i], sides[i]));
+        set_ints(b, "pads", INTS(sides[i] - 1, sides[i] - 1, 0, 0));
+        expect_refused(b, y, "pool", "more than 268435456 weights and taps of pools");
+    }
+
     b = build(ctx, 12);
     x = add_input(b, "x", INTS(-1, 3, 6, 5));
     y = add_node(b, "MaxPool", "pool", x);
