@@ -45,7 +45,7 @@ const cli_option cli_data_options[] = {{.kind = CLI_SCALE,
                                         .value = "F",
                                         .help =
                                             "what a raw value is multiplied by, as 0.5 or 1/255\n"
-                                            "(1/255 for glyphs and mnist, 1 for arrays)",
+                                            "(1/255 for pictures, 1 for arrays)",
                                         .offset = offsetof(cli_data_arguments, scale)},
                                        {.kind = CLI_REAL,
                                         .name = "low",
@@ -68,6 +68,7 @@ const char cli_data_footer[] =
     "  glyphs        ten digit classes, built in: 20,000 to train on and\n"
     "                10,000 to test on\n"
     "  mnist:DIR     MNIST's four IDX files, .gz or not\n"
+    "  cifar10:DIR   CIFAR-10's binary files, .gz or not\n"
     "  npz:FILE      arrays x and, if there, y\n"
     "  npy:FILE      one array, unlabelled\n"
     "  random[:N]    N (64) samples of the network's input shape";

@@ -17,8 +17,8 @@ typedef struct tdsnn_data_options {
     size_t size;       /* sizeof(tdsnn_data_options) */
     tdsnn_split split; /* where there are splits */
     uint64_t seed;     /* of glyphs and random */
-    double scale;      /* value = (float)(raw x scale, in double); 0: 1/255 for glyphs and mnist,
-                        * 1 for arrays of any type and random */
+    double scale;      /* value = (float)(raw x scale, in double); 0: 1/255 for pictures, 1 for
+                        * arrays of any type and random */
     float low, high;   /* random: values are uniform in [low, high), whatever the scale */
     int shape[3];      /* random: C, H, W of the network's input; others ignore it */
 } tdsnn_data_options;
@@ -32,6 +32,7 @@ typedef struct tdsnn_data_options {
 /* Opens `spec`, NAME[:PATH]:
  *   glyphs         ten digit classes, drawn here, 28x28 grey; train 20,000, test 10,000
  *   mnist:DIR      IDX files as MNIST names them, .gz or not
+ *   cifar10:DIR    the .bin files of CIFAR-10's binary version, .gz or not
  *   random[:N]     N samples (64) of options->shape, uniform; no labels
  *   npy:FILE       one array, float32, float64, uint8, int32 or int64; no labels
  *   npz:FILE       arrays x and, if there, y [N] of an integer type

@@ -4,19 +4,19 @@
 
 #include "data/data.h"
 
-/* Far more classes than any network has; labels beyond are something else. */
-#define MAX_CLASSES 1000000
-
 static float scaled(const tdsnn_data *data, size_t element) {
     return (float)(td_array_at(&data->samples, element) * data->info.scale);
 }
 
-static void read_arrays(const tdsnn_data *data, size_t index, float *values, int *label) {
+static tdsnn_status read_arrays(tdsnn_context *ctx, const tdsnn_data *data, size_t index,
+                                float *values, int *label) {
+    (void)ctx;
     size_t count = data->samples.count / data->info.samples;
     for (size_t i = 0; i < count; i++) {
         values[i] = scaled(data, index * count + i);
     }
     *label = data->info.labelled ? (int)td_array_at(&data->labels, index) : -1;
+    return TDSNN_OK;
 }
 
 /* [N][F] is F values, [N][H][W] one channel. */
@@ -67,7 +67,7 @@ static tdsnn_status adopt_labels(tdsnn_context *ctx, const char *place, tdsnn_da
     }
     for (size_t i = 0; i < labels->count; i++) {
         double label = td_array_at(labels, i);
-        if (label < 0 || label >= MAX_CLASSES) {
+        if (label < 0 || label >= TD_MAX_CLASSES) {
             return td_error(ctx, TDSNN_ERR_INPUT,
                             "%s: label %zu is %.0f: labels are classes, counted from 0", place, i,
                             label);

@@ -15,6 +15,7 @@ static const struct reader {
 } readers[] = {
     {"glyphs", NOTHING, "glyphs", td_data_open_glyphs},
     {"mnist", REQUIRED, "mnist:DIR", td_data_open_mnist},
+    {"cifar10", REQUIRED, "cifar10:DIR", td_data_open_cifar10},
     {"random", OPTIONAL, "random[:N]", td_data_open_random},
     {"npy", REQUIRED, "npy:FILE", td_data_open_npy},
     {"npz", REQUIRED, "npz:FILE", td_data_open_npz},
@@ -31,7 +32,7 @@ static const struct reader *find_reader(const char *spec, size_t length) {
 }
 
 static tdsnn_status unknown_reader(tdsnn_context *ctx, const char *spec) {
-    char names[128] = "";
+    char names[256] = "";
     for (size_t i = 0; i < READER_COUNT; i++) {
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", i == 0 ? "" : ", ", readers[i].usage);
@@ -111,6 +112,5 @@ tdsnn_status tdsnn_data_read(tdsnn_context *ctx, const tdsnn_data *data, size_t 
         return td_error(ctx, TDSNN_ERR_INPUT, "%s: has %zu samples, and no. %zu was asked for",
                         data->spec, data->info.samples, index);
     }
-    data->read(data, index, values, label == NULL ? &ignored : label);
-    return TDSNN_OK;
+    return data->read(ctx, data, index, values, label == NULL ? &ignored : label);
 }

@@ -6,9 +6,13 @@
 
 #include "data/array.h"
 
-/* Gives sample `index`, which exists; *label is written in any case (-1: unlabelled). Threads:
- * safe. */
-typedef void (*td_data_read_fn)(const tdsnn_data *data, size_t index, float *values, int *label);
+/* Far more classes than any network has; labels beyond are something else. */
+#define TD_MAX_CLASSES 1000000
+
+/* Gives sample `index`, which exists; *label is written in any case (-1: unlabelled).
+ * Errors: TDSNN_ERR_INPUT, TDSNN_ERR_RUNTIME. Threads: safe. */
+typedef tdsnn_status (*td_data_read_fn)(tdsnn_context *ctx, const tdsnn_data *data, size_t index,
+                                        float *values, int *label);
 
 struct tdsnn_data {
     tdsnn_data_info info;
@@ -23,6 +27,7 @@ struct tdsnn_data {
 typedef tdsnn_status (*td_data_open_fn)(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_glyphs(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_mnist(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
+tdsnn_status td_data_open_cifar10(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_random(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_npy(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_npz(tdsnn_context *ctx, const char *argument, tdsnn_data *data);

@@ -6,12 +6,15 @@ static td_glyph_split split_of(const tdsnn_data *data) {
     return data->options.split == TDSNN_SPLIT_TRAIN ? TD_GLYPH_TRAIN : TD_GLYPH_TEST;
 }
 
-static void read_glyph(const tdsnn_data *data, size_t index, float *values, int *label) {
+static tdsnn_status read_glyph(tdsnn_context *ctx, const tdsnn_data *data, size_t index,
+                               float *values, int *label) {
+    (void)ctx;
     uint8_t pixels[TD_GLYPH_SIDE * TD_GLYPH_SIDE];
     *label = td_glyph_draw(data->options.seed, split_of(data), index, pixels);
     for (size_t i = 0; i < sizeof pixels; i++) {
         values[i] = (float)(pixels[i] * data->info.scale);
     }
+    return TDSNN_OK;
 }
 
 tdsnn_status td_data_open_glyphs(tdsnn_context *ctx, const char *argument, tdsnn_data *data) {

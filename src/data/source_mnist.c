@@ -1,9 +1,7 @@
 /* mnist:DIR: IDX files, four bytes that say what it is, one big-endian length a dimension, then
  * the bytes. */
 #include <string.h>
-#include <unistd.h>
 
-#include "base/memory.h"
 #include "data/data.h"
 
 /* What stands at the start: two zeros, 8 for bytes, the number of dimensions. */
@@ -30,22 +28,10 @@ static tdsnn_status read_header(tdsnn_context *ctx, td_stream *stream, int rank,
     return TDSNN_OK;
 }
 
-/* Reads FOLDER/NAME or FOLDER/NAME.gz, whichever is there. */
-static tdsnn_status read_idx(tdsnn_context *ctx, td_arena *arena, const char *folder,
-                             const char *name, int rank, td_array *array) {
-    char *plain = td_arena_printf(arena, "%s/%s", folder, name);
-    char *packed = td_arena_printf(arena, "%s/%s.gz", folder, name);
-    if (plain == NULL || packed == NULL) {
-        return TDSNN_ERR_RUNTIME;
-    }
-    const char *path = access(plain, F_OK) == 0 ? plain : packed;
-    if (access(path, F_OK) != 0) {
-        return td_error(ctx, TDSNN_ERR_INPUT,
-                        "%s: has neither %s nor %s.gz; give the folder with MNIST's four files",
-                        folder, name, name);
-    }
+static tdsnn_status read_idx(tdsnn_context *ctx, const char *folder, const char *name, int rank,
+                             td_array *array) {
     td_stream *stream;
-    tdsnn_status status = td_stream_open(ctx, path, &stream);
+    tdsnn_status status = td_stream_open_in(ctx, folder, name, "MNIST's four files", &stream);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -61,15 +47,10 @@ tdsnn_status td_data_open_mnist(tdsnn_context *ctx, const char *argument, tdsnn_
     bool train = data->options.split == TDSNN_SPLIT_TRAIN;
     const char *pictures = train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte";
     const char *labels = train ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte";
-    td_arena *arena = td_arena_create(ctx);
-    if (arena == NULL) {
-        return TDSNN_ERR_RUNTIME;
-    }
     data->info.has_splits = true;
-    tdsnn_status status = read_idx(ctx, arena, argument, pictures, 3, &data->samples);
+    tdsnn_status status = read_idx(ctx, argument, pictures, 3, &data->samples);
     if (status == TDSNN_OK) {
-        status = read_idx(ctx, arena, argument, labels, 1, &data->labels);
+        status = read_idx(ctx, argument, labels, 1, &data->labels);
     }
-    td_arena_destroy(arena);
     return status == TDSNN_OK ? td_data_adopt(ctx, argument, 1.0 / 255.0, data) : status;
 }

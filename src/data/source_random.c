@@ -8,7 +8,9 @@
 #define DEFAULT_SAMPLES 64
 #define MAX_SAMPLES 1000000000
 
-static void read_random(const tdsnn_data *data, size_t index, float *values, int *label) {
+static tdsnn_status read_random(tdsnn_context *ctx, const tdsnn_data *data, size_t index,
+                                float *values, int *label) {
+    (void)ctx;
     const int *shape = data->info.shape;
     size_t count = (size_t)shape[0] * (size_t)shape[1] * (size_t)shape[2];
     double low = (double)data->options.low, width = (double)data->options.high - low;
@@ -21,6 +23,7 @@ static void read_random(const tdsnn_data *data, size_t index, float *values, int
         }
     }
     *label = -1;
+    return TDSNN_OK;
 }
 
 /* A whole number 1 .. MAX_SAMPLES; false if `text` is something else. */

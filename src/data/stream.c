@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "base/file.h"
@@ -47,19 +48,24 @@ static tdsnn_status damaged(td_stream *s, const char *cause) {
                     cause);
 }
 
-tdsnn_status td_stream_read(td_stream *stream, void *out, size_t size) {
-    size_t got = 0;
+tdsnn_status td_stream_read_some(td_stream *stream, void *out, size_t size, size_t *got) {
     const char *cause = NULL;
-    if (!stream->pull(stream, out, size, &got, &cause)) {
+    if (!stream->pull(stream, out, size, got, &cause)) {
         return damaged(stream, cause);
     }
-    if (got < size) {
+    stream->room = stream->room > *got ? stream->room - *got : 0;
+    return TDSNN_OK;
+}
+
+tdsnn_status td_stream_read(td_stream *stream, void *out, size_t size) {
+    size_t got = 0;
+    tdsnn_status status = td_stream_read_some(stream, out, size, &got);
+    if (status == TDSNN_OK && got < size) {
         return td_error(stream->ctx, TDSNN_ERR_INPUT,
                         "%s: cut off: %zu bytes are missing; get the file again", stream->place,
                         size - got);
     }
-    stream->room = stream->room > size ? stream->room - size : 0;
-    return TDSNN_OK;
+    return status;
 }
 
 tdsnn_status td_stream_end(td_stream *stream) {
@@ -171,4 +177,21 @@ tdsnn_status td_stream_open(tdsnn_context *ctx, const char *path, td_stream **st
     }
     *stream = base;
     return TDSNN_OK;
+}
+
+tdsnn_status td_stream_open_in(tdsnn_context *ctx, const char *folder, const char *name,
+                               const char *set, td_stream **stream) {
+    td_arena *arena = td_arena_create(ctx);
+    char *plain = arena == NULL ? NULL : td_arena_printf(arena, "%s/%s", folder, name);
+    char *packed = plain == NULL ? NULL : td_arena_printf(arena, "%s.gz", plain);
+    tdsnn_status status = TDSNN_ERR_RUNTIME;
+    if (packed != NULL && access(plain, F_OK) != 0 && access(packed, F_OK) != 0) {
+        status =
+            td_error(ctx, TDSNN_ERR_INPUT, "%s: has neither %s nor %s.gz; give the folder with %s",
+                     folder, name, name, set);
+    } else if (packed != NULL) {
+        status = td_stream_open(ctx, access(plain, F_OK) == 0 ? plain : packed, stream);
+    }
+    td_arena_destroy(arena);
+    return status;
 }

@@ -12,6 +12,15 @@ typedef struct td_stream td_stream;
  * Errors: TDSNN_ERR_INPUT. Memory: td_stream_close. */
 tdsnn_status td_stream_open(tdsnn_context *ctx, const char *path, td_stream **stream);
 
+/* Opens FOLDER/NAME or FOLDER/NAME.gz, whichever is there.
+ * Errors: TDSNN_ERR_INPUT; `set` names the files that belong there. */
+tdsnn_status td_stream_open_in(tdsnn_context *ctx, const char *folder, const char *name,
+                               const char *set, td_stream **stream);
+
+/* Gives the next `size` bytes, or what there is before the end.
+ * Errors: TDSNN_ERR_INPUT if the stream is damaged. */
+tdsnn_status td_stream_read_some(td_stream *stream, void *out, size_t size, size_t *got);
+
 /* Gives the next `size` bytes, all of them.
  * Errors: TDSNN_ERR_INPUT if the stream is damaged or ends before. */
 tdsnn_status td_stream_read(td_stream *stream, void *out, size_t size);
