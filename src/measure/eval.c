@@ -11,7 +11,7 @@
 #include "measure/runner.h"
 #include "network/model.h"
 
-/* A chunk has this many samples a thread, fewer where their spike times would take more than
+/* A chunk has this many samples a thread, fewer where what is kept of them would take more than
  * CHUNK_BYTES. */
 #define CHUNK_PER_THREAD 32
 #define CHUNK_BYTES ((size_t)256 << 20)
@@ -118,19 +118,20 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
     return TDSNN_OK;
 }
 
-/* The number of outputs that come before the label's: larger, or equal with a lower index. */
+/* The number of outputs that come before the label's: larger, or not smaller with a lower index
+ * (where sums overflowed to what is no number, neither is smaller). */
 static int rank_of(const float *logits, int outputs, int label) {
     int rank = 0;
     for (int i = 0; i < outputs; i++) {
-        rank += logits[i] > logits[label] || (logits[i] == logits[label] && i < label);
+        rank += i < label ? !(logits[i] < logits[label]) : logits[i] > logits[label];
     }
     return rank;
 }
 
 static void score(evaluation *e, const float *logits, int label) {
-    int rank = rank_of(logits, e->program.outputs, label);
-    e->result->top1 += rank == 0;
-    e->result->top5 += rank < 5;
+    int outputs = e->program.outputs;
+    e->result->top1 += td_prediction(logits, outputs) == label;
+    e->result->top5 += rank_of(logits, outputs, label) < 5;
 }
 
 static void compare(evaluation *e, const float *logits, const float *against, int label) {
@@ -265,10 +266,11 @@ static tdsnn_status close_outputs(evaluation *e, tdsnn_status status) {
 static tdsnn_status allocate(evaluation *e) {
     e->threads = tdsnn_threads(e->ctx);
     e->capacity = (size_t)e->threads * CHUNK_PER_THREAD;
-    if (e->times_size > 0 && e->capacity > CHUNK_BYTES / e->times_size) {
-        e->capacity = CHUNK_BYTES / e->times_size + 1;
-    }
     size_t outputs = (size_t)e->program.outputs;
+    size_t kept = e->times_size + outputs * (sizeof *e->logits + sizeof *e->against_logits);
+    if (e->capacity > CHUNK_BYTES / kept) {
+        e->capacity = CHUNK_BYTES / kept + 1;
+    }
     e->workers = td_alloc(e->ctx, (size_t)e->threads, sizeof *e->workers);
     e->logits = td_alloc(e->ctx, e->capacity * outputs, sizeof *e->logits);
     e->against_logits = td_alloc(e->ctx, e->capacity * outputs, sizeof *e->against_logits);

@@ -24,6 +24,7 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, tds
         if (status != TDSNN_OK) {
             return td_error_in(ctx, status, model->path);
         }
+        made.network->path = model->path;
     }
     *program = made;
     return TDSNN_OK;

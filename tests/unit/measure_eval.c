@@ -152,6 +152,69 @@ static void check_failures(tdsnn_context *ctx) {
     tdsnn_model_destroy(other);
 }
 
+/* A model of the graph that has been made. */
+static tdsnn_model *finish_model(graph_maker *m, const char *path) {
+    tdsnn_model *model = NULL;
+    m->graph->input_name = "x";
+    m->graph->output_name = "y";
+    if (td_model_create(m->ctx, m->graph, path, &model) != TDSNN_OK) {
+        printf("# %s\n", tdsnn_last_error(m->ctx));
+        exit(1);
+    }
+    return model;
+}
+
+/* Errors of the network name the model's file. */
+static void check_path(tdsnn_context *ctx) {
+    graph_maker m = {.ctx = ctx, .graph = td_graph_create(ctx)};
+    td_random_seed(&m.random, 1, 1);
+    m.graph->input_name = "x";
+    append(&m, (td_node){.op = TD_OP_INPUT, .shape = {7, 1, 1, true}});
+    append_inner(&m, 5); /* its input is analog */
+    append_code(&m, 2.0);
+    append_inner(&m, 3);
+    tdsnn_model *model = finish_model(&m, "analog.onnx");
+    tdsnn_data *data = open_data(ctx, model, 1.0);
+    tdsnn_eval_options options = TDSNN_EVAL_OPTIONS_INIT;
+    tdsnn_eval_result *result = NULL;
+    options.engine = TDSNN_ENGINE_CLOCK;
+    ok(tdsnn_eval(ctx, model, data, &options, &result) == TDSNN_ERR_UNSUPPORTED &&
+           strncmp(tdsnn_last_error(ctx), "analog.onnx: ", 13) == 0,
+       "a layer that cannot be stepped: %s", tdsnn_last_error(ctx));
+    tdsnn_data_close(data);
+    tdsnn_model_destroy(model);
+}
+
+/* A network whose sums are infinite less infinite answers nothing, and that is never right. */
+static void check_nan(tdsnn_context *ctx) {
+    graph_maker m = {.ctx = ctx, .graph = td_graph_create(ctx)};
+    float weights[10 * 784], bias[10] = {0};
+    for (int i = 0; i < 10 * 784; i++) {
+        weights[i] = i % 2 == 0 ? 3e38f : -3e38f;
+    }
+    m.graph->input_name = "x";
+    append(&m, (td_node){.op = TD_OP_INPUT, .shape = {784, 1, 1, true}});
+    append(&m, (td_node){
+                   .op = TD_OP_INNER, .shape = {10, 1, 1, true}, .weights = weights, .bias = bias});
+    tdsnn_model *model = finish_model(&m, "nan.onnx");
+    tdsnn_data_options raw = TDSNN_DATA_OPTIONS_INIT;
+    tdsnn_data *data = NULL;
+    raw.scale = 1.0;
+    tdsnn_eval_options options = TDSNN_EVAL_OPTIONS_INIT;
+    options.limit = 20; /* two of each class */
+    tdsnn_eval_result *result = NULL;
+    if (tdsnn_data_open(ctx, "glyphs", &raw, &data) == TDSNN_OK) {
+        result = evaluate(ctx, model, data, options);
+    }
+    ok(result != NULL && result->top1 == 2 && result->top5 == 10,
+       "logits that are no numbers count as class 0, not as right: %llu, %llu of 20",
+       result == NULL ? 0 : (unsigned long long)result->top1,
+       result == NULL ? 0 : (unsigned long long)result->top5);
+    tdsnn_eval_result_free(result);
+    tdsnn_data_close(data);
+    tdsnn_model_destroy(model);
+}
+
 int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
     scratch_path("."); /* makes the folder */
@@ -163,6 +226,8 @@ int main(void) {
         check_engines(ctx, seed);
     }
     check_failures(ctx);
+    check_path(ctx);
+    check_nan(ctx);
     scratch_clean();
     tdsnn_context_destroy(ctx);
     return tap_end();
