@@ -36,6 +36,7 @@ const char *tdsnn_last_error(const tdsnn_context *ctx) {
 }
 
 tdsnn_status tdsnn_set_threads(tdsnn_context *ctx, int threads) {
+    td_error_clear(ctx);
     if (threads < 0 || threads > MAX_THREADS) {
         return td_error(ctx, TDSNN_ERR_USAGE, "%d threads: give a number from 0 to %d", threads,
                         MAX_THREADS);

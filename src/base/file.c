@@ -64,13 +64,14 @@ struct td_output {
 
 tdsnn_status td_output_open(tdsnn_context *ctx, const char *path, bool force, td_output **output) {
     struct stat info;
-    if (stat(path, &info) == 0 && !force) {
+    bool exists = stat(path, &info) == 0;
+    if (exists && !S_ISREG(info.st_mode)) {
+        return td_error(ctx, TDSNN_ERR_USAGE,
+                        "%s: is not a regular file and is not replaced; give another name", path);
+    }
+    if (exists && !force) {
         return td_error(ctx, TDSNN_ERR_USAGE,
                         "%s: exists already; give --force to replace it, or another name", path);
-    }
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-        return td_error(ctx, TDSNN_ERR_USAGE, "%s: is not a regular file and is not replaced",
-                        path);
     }
     size_t length = strlen(path);
     td_output *out = td_alloc(ctx, sizeof *out + 2 * length + 1 + SUFFIX, 1);
@@ -125,6 +126,27 @@ static void sync_folder(const char *path) {
     free(folder);
 }
 
+/* Gives the file its name, replacing none unless `force`; false with errno set. The temporary name
+ * may be left. */
+static bool publish(const td_output *output) {
+    if (!output->force) {
+        /* refuses to replace a file that has appeared in the meantime */
+        if (link(output->temporary, output->path) == 0) {
+            return true;
+        }
+        bool no_links = errno == EPERM || errno == ENOSYS || errno == ENOTSUP;
+        if (!no_links) {
+            return false;
+        }
+        /* FAT and some network file systems have none: the next best, all but a moment */
+        if (access(output->path, F_OK) == 0) {
+            errno = EEXIST;
+            return false;
+        }
+    }
+    return rename(output->temporary, output->path) == 0;
+}
+
 tdsnn_status td_output_commit(td_output *output) {
     errno = 0;
     bool written = fflush(output->stream) == 0 && !ferror(output->stream) &&
@@ -133,12 +155,7 @@ tdsnn_status td_output_commit(td_output *output) {
     written = fclose(output->stream) == 0 && written;
     output->stream = NULL;
     tdsnn_status status = TDSNN_OK;
-    if (written && !output->force) {
-        /* link refuses to replace a file that has appeared in the meantime */
-        written = link(output->temporary, output->path) == 0;
-        cause = errno;
-    }
-    if (written && output->force && rename(output->temporary, output->path) != 0) {
+    if (written && !publish(output)) {
         cause = errno;
         written = false;
     }

@@ -25,6 +25,8 @@ int main(void) {
 
     ok(td_alloc(ctx, SIZE_MAX / 2, 4) == NULL, "an overflowing allocation is refused");
     ok(strstr(tdsnn_last_error(ctx), "no memory") != NULL, "and says so");
+    ok(tdsnn_set_threads(ctx, -1) == TDSNN_ERR_USAGE && strstr(tdsnn_last_error(ctx), "-1 threads"),
+       "of two failures in a row the second has its own sentence");
     td_error_clear(ctx);
     unsigned char *zeroed = td_alloc(ctx, 100, 3);
     bool clean = zeroed != NULL && (uintptr_t)zeroed % 64 == 0;
