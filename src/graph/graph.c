@@ -167,7 +167,7 @@ static bool same_window(const td_window *a, const td_window *b) {
     return same_axis(&a->y, &b->y) && same_axis(&a->x, &b->x);
 }
 
-static bool same_code(const tdsnn_code *a, const tdsnn_code *b) {
+bool td_code_equal(const tdsnn_code *a, const tdsnn_code *b) {
     return same_floats(&a->leak, &b->leak, 1) && a->steps == b->steps &&
            same_floats(&a->scale, &b->scale, 1) && a->offset == b->offset &&
            a->rounding == b->rounding &&
@@ -202,7 +202,7 @@ static bool same_content(const td_graph *graph, const td_node *a, const td_node 
     case TD_OP_LEAKY:
         return same_floats(&a->negative, &b->negative, 1);
     case TD_OP_CODE:
-        return same_code(a->code, b->code) && same_floats(&a->negative, &b->negative, 1);
+        return td_code_equal(a->code, b->code) && same_floats(&a->negative, &b->negative, 1);
     case TD_OP_MAXPOOL:
         return same_window(&a->window, &b->window);
     case TD_OP_AVGPOOL:

@@ -96,6 +96,9 @@ int td_graph_logits(const td_graph *graph);
 /* Whether any node is a CODE: a converted network. */
 bool td_graph_is_spiking(const td_graph *graph);
 
+/* Same leak, steps, scale, offset, rounding and tables, bit for bit. */
+bool td_code_equal(const tdsnn_code *a, const tdsnn_code *b);
+
 /* Same operators, shapes, weights, tables and names (those of input, output and batch included),
  * bit for bit. Metadata is not compared. */
 bool td_graph_equal(const td_graph *a, const td_graph *b);

@@ -29,7 +29,39 @@ static const td_attribute_spec maxpool_attributes[] = {
     {"pads", TD_ATTRIBUTE_INTS},       {"storage_order", TD_ATTRIBUTE_INT},
     {"strides", TD_ATTRIBUTE_INTS},    {NULL, TD_ATTRIBUTE_OTHER},
 };
+static const td_attribute_spec average_attributes[] = {
+    {"auto_pad", TD_ATTRIBUTE_STRING},       {"ceil_mode", TD_ATTRIBUTE_INT},
+    {"count_include_pad", TD_ATTRIBUTE_INT}, {"dilations", TD_ATTRIBUTE_INTS},
+    {"kernel_shape", TD_ATTRIBUTE_INTS},     {"pads", TD_ATTRIBUTE_INTS},
+    {"strides", TD_ATTRIBUTE_INTS},          {NULL, TD_ATTRIBUTE_OTHER},
+};
+static const td_attribute_spec reduce_attributes[] = {
+    {"axes", TD_ATTRIBUTE_INTS},
+    {"keepdims", TD_ATTRIBUTE_INT},
+    {"noop_with_empty_axes", TD_ATTRIBUTE_INT},
+    {NULL, TD_ATTRIBUTE_OTHER},
+};
 static const td_attribute_spec axis_attribute[] = {{"axis", TD_ATTRIBUTE_INT},
+                                                   {NULL, TD_ATTRIBUTE_OTHER}};
+static const td_attribute_spec axes_attribute[] = {{"axes", TD_ATTRIBUTE_INTS},
+                                                   {NULL, TD_ATTRIBUTE_OTHER}};
+static const td_attribute_spec alpha_attribute[] = {{"alpha", TD_ATTRIBUTE_FLOAT},
+                                                    {NULL, TD_ATTRIBUTE_OTHER}};
+static const td_attribute_spec clip_attributes[] = {
+    {"max", TD_ATTRIBUTE_FLOAT}, {"min", TD_ATTRIBUTE_FLOAT}, {NULL, TD_ATTRIBUTE_OTHER}};
+static const td_attribute_spec slice_attributes[] = {{"axes", TD_ATTRIBUTE_INTS},
+                                                     {"ends", TD_ATTRIBUTE_INTS},
+                                                     {"starts", TD_ATTRIBUTE_INTS},
+                                                     {NULL, TD_ATTRIBUTE_OTHER}};
+static const td_attribute_spec split_attributes[] = {{"axis", TD_ATTRIBUTE_INT},
+                                                     {"num_outputs", TD_ATTRIBUTE_INT},
+                                                     {"split", TD_ATTRIBUTE_INTS},
+                                                     {NULL, TD_ATTRIBUTE_OTHER}};
+static const td_attribute_spec shape_attributes[] = {
+    {"end", TD_ATTRIBUTE_INT}, {"start", TD_ATTRIBUTE_INT}, {NULL, TD_ATTRIBUTE_OTHER}};
+static const td_attribute_spec pad_attributes[] = {{"mode", TD_ATTRIBUTE_STRING},
+                                                   {"pads", TD_ATTRIBUTE_INTS},
+                                                   {"value", TD_ATTRIBUTE_FLOAT},
                                                    {NULL, TD_ATTRIBUTE_OTHER}};
 static const td_attribute_spec reshape_attributes[] = {{"allowzero", TD_ATTRIBUTE_INT},
                                                        {NULL, TD_ATTRIBUTE_OTHER}};
@@ -52,33 +84,72 @@ static const td_attribute_spec code_attributes[] = {
 static const td_operator operators[] = {
     {"Add", "", 7, 21, "aa", no_attributes, td_lower_add,
      "a constant: folded into the layer before, else SHIFT; two computed values: ADD"},
-    {"BatchNormalization", "", 7, 21, "xcccc", batch_norm_attributes, td_lower_batch_norm,
+    {"AveragePool", "", 7, 21, "p", average_attributes, td_lower_average_pool, "AVGPOOL: 1-D, 2-D"},
+    {"BatchNormalization", "", 7, 21, "lcccc", batch_norm_attributes, td_lower_batch_norm,
      "folded into the layer before, else MUL and SHIFT"},
     {"Cast", "", 7, 21, "a", cast_attributes, td_lower_cast,
      "constants are converted; of a computed value to float: no effect"},
+    {"Clip", "", 7, 10, "l", clip_attributes, td_lower_clip, "CLIP, or RELU without a maximum"},
+    {"Clip", "", 11, 21, "lCC", no_attributes, td_lower_clip, "CLIP, or RELU without a maximum"},
+    {"Concat", "", 7, 21, "a+", axis_attribute, td_lower_concat,
+     "CONCAT of channels; of constants"},
     {"Constant", "", 7, 21, "", constant_attributes, td_lower_constant, "a constant"},
-    {"Conv", "", 7, 21, "xcC", conv_attributes, td_lower_conv, "CONV: 2-D, any geometry"},
-    {"Div", "", 7, 21, "xc", no_attributes, td_lower_div,
+    {"Conv", "", 7, 21, "pcC", conv_attributes, td_lower_conv, "CONV: 1-D, 2-D, any geometry"},
+    {"Div", "", 7, 21, "ac", no_attributes, td_lower_div,
      "by a constant: folded into the layer before, else DIV"},
-    {"Dropout", "", 7, 11, "x", dropout_attributes, td_lower_dropout, "no effect at inference"},
-    {"Dropout", "", 12, 21, "xCC", dropout_attributes, td_lower_dropout, "no effect at inference"},
+    {"Dropout", "", 7, 11, "a", dropout_attributes, td_lower_dropout, "no effect at inference"},
+    {"Dropout", "", 12, 21, "aCC", dropout_attributes, td_lower_dropout, "no effect at inference"},
     {"Flatten", "", 7, 21, "a", axis_attribute, td_lower_flatten, "FLATTEN: [N, C*H*W]"},
-    {"Gemm", "", 7, 10, "xcc", gemm_attributes, td_lower_gemm, "INNER"},
-    {"Gemm", "", 11, 21, "xcC", gemm_attributes, td_lower_gemm, "INNER"},
+    {"Gather", "", 7, 21, "ac", axis_attribute, td_lower_gather,
+     "of constants; index 0 of an axis of size 1: no effect"},
+    {"Gemm", "", 7, 10, "lcc", gemm_attributes, td_lower_gemm, "INNER"},
+    {"Gemm", "", 11, 21, "lcC", gemm_attributes, td_lower_gemm, "INNER"},
+    {"GlobalAveragePool", "", 7, 21, "l", no_attributes, td_lower_global_pool,
+     "AVGPOOL of the whole input"},
+    {"GlobalMaxPool", "", 7, 21, "l", no_attributes, td_lower_global_pool,
+     "MAXPOOL of the whole input"},
     {"Identity", "", 7, 21, "a", no_attributes, td_lower_identity, "no effect"},
+    {"LeakyRelu", "", 7, 21, "l", alpha_attribute, td_lower_leaky_relu, "LEAKY"},
     {"LogSoftmax", "", 7, 21, "x", axis_attribute, td_lower_log_softmax, "LOGSOFTMAX, last"},
-    {"MatMul", "", 7, 21, "xc", no_attributes, td_lower_matmul, "INNER, by a constant matrix"},
-    {"MaxPool", "", 7, 21, "x", maxpool_attributes, td_lower_maxpool, "MAXPOOL: 2-D"},
+    {"MatMul", "", 7, 21, "lc", no_attributes, td_lower_matmul,
+     "INNER, by a constant matrix; over the channels of [N, H, W, C]: CONV"},
+    {"MaxPool", "", 7, 21, "p", maxpool_attributes, td_lower_maxpool, "MAXPOOL: 1-D, 2-D"},
     {"Mul", "", 7, 21, "aa", no_attributes, td_lower_mul,
      "by a constant: folded into the layer before, else MUL"},
-    {"Relu", "", 7, 21, "x", no_attributes, td_lower_relu, "RELU"},
+    {"Neg", "", 7, 21, "l", no_attributes, td_lower_neg,
+     "folded into the layer before, else MUL; part of a signed code"},
+    {"Pad", "", 7, 10, "l", pad_attributes, td_lower_pad,
+     "zeros around the positions: folded into the window behind"},
+    {"Pad", "", 11, 17, "lcC", pad_attributes, td_lower_pad,
+     "zeros around the positions: folded into the window behind"},
+    {"Pad", "", 18, 21, "lcCC", pad_attributes, td_lower_pad,
+     "zeros around the positions: folded into the window behind"},
+    {"ReduceMean", "", 7, 17, "l", reduce_attributes, td_lower_reduce_mean,
+     "over the positions: AVGPOOL of the whole input"},
+    {"ReduceMean", "", 18, 21, "lC", reduce_attributes, td_lower_reduce_mean,
+     "over the positions: AVGPOOL of the whole input"},
+    {"Relu", "", 7, 21, "l", no_attributes, td_lower_relu, "RELU"},
     {"Reshape", "", 7, 21, "ac", reshape_attributes, td_lower_reshape,
-     "to [N, -1]: FLATTEN; to the same shape: no effect; of constants"},
+     "to [N, -1]: FLATTEN; where only sizes of 1 move: no effect; of constants"},
+    {"Shape", "", 7, 21, "a", shape_attributes, td_lower_shape, "a constant"},
+    {"Slice", "", 7, 9, "a", slice_attributes, td_lower_slice, "SLICE of channels; of constants"},
+    {"Slice", "", 10, 21, "accCC", no_attributes, td_lower_slice,
+     "SLICE of channels; of constants"},
     {"Softmax", "", 7, 21, "x", axis_attribute, td_lower_softmax, "SOFTMAX, last"},
-    {"Sub", "", 7, 21, "xc", no_attributes, td_lower_sub,
-     "a constant: folded into the layer before, else SUB"},
-    {"TemporalCode", "org.tdsnn", 7, 21, "xcc", code_attributes, td_lower_code, "CODE"},
-    {"Transpose", "", 7, 21, "c", transpose_attributes, td_lower_transpose, "of constants"},
+    {"Split", "", 7, 12, "l", split_attributes, td_lower_split, "SLICEs of channels"},
+    {"Split", "", 13, 21, "lC", split_attributes, td_lower_split, "SLICEs of channels"},
+    {"Squeeze", "", 7, 12, "a", axes_attribute, td_lower_squeeze,
+     "no effect, or FLATTEN; of constants"},
+    {"Squeeze", "", 13, 21, "aC", no_attributes, td_lower_squeeze,
+     "no effect, or FLATTEN; of constants"},
+    {"Sub", "", 7, 21, "aa", no_attributes, td_lower_sub,
+     "a constant: folded into the layer before, else SUB; part of a signed code"},
+    {"Sum", "", 8, 21, "l+", no_attributes, td_lower_sum, "ADD"},
+    {"TemporalCode", "org.tdsnn", 7, 21, "lcc", code_attributes, td_lower_code, "CODE"},
+    {"Transpose", "", 7, 21, "a", transpose_attributes, td_lower_transpose,
+     "between [N, C, H, W] and [N, H, W, C]: no effect; of constants"},
+    {"Unsqueeze", "", 7, 12, "a", axes_attribute, td_lower_unsqueeze, "no effect; of constants"},
+    {"Unsqueeze", "", 13, 21, "ac", no_attributes, td_lower_unsqueeze, "no effect; of constants"},
 };
 
 const td_operator *td_operators(size_t *count) {
@@ -128,9 +199,34 @@ tdsnn_status td_broken(td_lowerer *l, const char *format, ...) {
                     current(l)->name, current(l)->op, reason);
 }
 
-static void bind(td_lowerer *l, int value, int draft, bool shared) {
-    l->values[value].draft = draft;
-    l->values[value].shared = shared || l->values[value].uses > 1;
+static void bind(td_lowerer *l, int value, int draft, td_layout layout, bool shared) {
+    td_value *to = &l->values[value];
+    to->draft = draft;
+    to->layout = layout;
+    to->shared = shared || to->uses - to->shape_uses > 1;
+}
+
+/* The first of the node's inputs that is computed, or NULL. */
+static const td_value *computed_input(const td_lowerer *l, const td_source_node *node) {
+    for (int i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] >= 0 && l->values[node->inputs[i]].draft >= 0) {
+            return &l->values[node->inputs[i]];
+        }
+    }
+    return NULL;
+}
+
+/* Binds an output to a draft that leaves its input's layout as it is. */
+static void bind_alike(td_lowerer *l, const td_source_node *node, int output, int draft,
+                       bool shared) {
+    int value = node->outputs[output];
+    const td_value *input = computed_input(l, node);
+    bind(l, value, draft, input == NULL ? TD_LAYOUT_NCHW : input->layout, shared);
+    l->values[value].unflat = input == NULL ? (td_shape){0} : input->unflat;
+}
+
+void td_bind_output(td_lowerer *l, const td_source_node *node, int output, int draft) {
+    bind_alike(l, node, output, draft, false);
 }
 
 tdsnn_status td_keep(td_lowerer *l, const td_source_node *node, const td_draft *draft) {
@@ -139,8 +235,12 @@ tdsnn_status td_keep(td_lowerer *l, const td_source_node *node, const td_draft *
     if (status != TDSNN_OK) {
         return status;
     }
-    bind(l, node->outputs[0], index, false);
-    return set_fate(l, TD_FATE_KEPT, index, "");
+    td_bind_output(l, node, 0, index);
+    return td_kept_as(l, index);
+}
+
+tdsnn_status td_kept_as(td_lowerer *l, int draft) {
+    return set_fate(l, TD_FATE_KEPT, draft, "");
 }
 
 tdsnn_status td_pass(td_lowerer *l, const td_source_node *node) {
@@ -148,16 +248,22 @@ tdsnn_status td_pass(td_lowerer *l, const td_source_node *node) {
     if (input->constant != NULL) {
         return td_constant(l, node, input->constant);
     }
-    bind(l, node->outputs[0], input->draft, input->shared);
+    bind_alike(l, node, 0, input->draft, input->shared);
     return set_fate(l, TD_FATE_FOLDED, input->draft, "no effect at inference");
 }
 
 tdsnn_status td_folded(td_lowerer *l, const td_source_node *node, int input, const char *what) {
     int draft = l->values[node->inputs[input]].draft;
-    bind(l, node->outputs[0], draft, false);
+    bind_alike(l, node, 0, draft, false);
     return set_fate(l, TD_FATE_FOLDED, draft,
                     td_arena_printf(l->result->arena, "%s folded into '%s'", what,
                                     l->source->nodes[l->drafts[draft].source].name));
+}
+
+tdsnn_status td_rearranged(td_lowerer *l, const td_source_node *node, int draft, td_layout layout,
+                           const char *reason) {
+    bind(l, node->outputs[0], draft, layout, td_input_value(l, node, 0)->shared);
+    return set_fate(l, TD_FATE_FOLDED, draft, reason);
 }
 
 tdsnn_status td_constant(td_lowerer *l, const td_source_node *node, const td_tensor *tensor) {
@@ -177,6 +283,10 @@ const td_tensor *td_input_constant(const td_lowerer *l, const td_source_node *no
 
 td_draft *td_input_draft(const td_lowerer *l, const td_source_node *node, int input) {
     return &l->drafts[l->values[node->inputs[input]].draft];
+}
+
+const td_value *td_input_value(const td_lowerer *l, const td_source_node *node, int input) {
+    return &l->values[node->inputs[input]];
 }
 
 const char *td_input_name(const td_lowerer *l, const td_source_node *node, int input) {
@@ -208,6 +318,72 @@ const char *td_dims_text(td_lowerer *l, const td_tensor *tensor) {
     }
     const char *result = td_arena_printf(l->scratch, "[%s]", text);
     return result == NULL ? "" : result;
+}
+
+int td_file_dims(const td_lowerer *l, const td_value *value, int64_t dims[4]) {
+    td_shape s = l->drafts[value->draft].shape;
+    bool last = value->layout == TD_LAYOUT_NHWC;
+    dims[0] = 1;
+    dims[1] = last ? s.h : s.c;
+    dims[2] = last || value->layout == TD_LAYOUT_NCL ? s.w : s.h;
+    dims[3] = last ? s.c : s.w;
+    return s.flat ? 2 : value->layout == TD_LAYOUT_NCL ? 3 : 4;
+}
+
+const char *td_value_text(td_lowerer *l, const td_value *value) {
+    int64_t d[4];
+    int rank = td_file_dims(l, value, d);
+    const char *text =
+        rank == 2 ? td_arena_printf(l->scratch, "[N, %d]", (int)d[1])
+        : rank == 3
+            ? td_arena_printf(l->scratch, "[N, %d, %d]", (int)d[1], (int)d[2])
+            : td_arena_printf(l->scratch, "[N, %d, %d, %d]", (int)d[1], (int)d[2], (int)d[3]);
+    return text == NULL ? "" : text;
+}
+
+int td_channel_axis(const td_value *value) {
+    return value->layout == TD_LAYOUT_NHWC ? 3 : value->layout == TD_LAYOUT_FLAT_NHWC ? -1 : 1;
+}
+
+int td_spatial_rank(const td_lowerer *l, const td_value *value) {
+    bool flat = l->drafts[value->draft].shape.flat;
+    return flat || value->layout == TD_LAYOUT_NHWC ? 0 : value->layout == TD_LAYOUT_NCL ? 1 : 2;
+}
+
+bool td_is_padded(const td_value *value) {
+    const int *p = value->pads;
+    return p[0] != 0 || p[1] != 0 || p[2] != 0 || p[3] != 0;
+}
+
+tdsnn_status td_int_list(td_lowerer *l, const td_source_node *node, const char *name, int input,
+                         const int64_t **list, size_t *count) {
+    const td_attribute *attribute = td_source_attribute(node, name);
+    const td_tensor *tensor = input < 0 ? NULL : td_input_constant(l, node, input);
+    *list = attribute != NULL ? attribute->ints : NULL;
+    *count = attribute != NULL ? attribute->count : 0;
+    if (attribute != NULL || tensor == NULL) {
+        return TDSNN_OK;
+    }
+    if (tensor->type != TD_TYPE_INT || tensor->rank > 1) {
+        return td_broken(l, "its %s '%s' is not a list of integers", name,
+                         td_input_name(l, node, input));
+    }
+    for (size_t i = 0; i < tensor->count; i++) {
+        if (tensor->ints[i] == TD_BATCH) {
+            return td_refuse(l, "its %s depend on the size of the batch", name);
+        }
+    }
+    *list = tensor->ints;
+    *count = tensor->count;
+    return TDSNN_OK;
+}
+
+tdsnn_status td_read_axis(td_lowerer *l, int64_t axis, int rank, int *out) {
+    if (axis < -rank || axis >= rank) {
+        return td_broken(l, "its axis %lld lies outside of %d dimensions", (long long)axis, rank);
+    }
+    *out = (int)(axis < 0 ? axis + rank : axis);
+    return TDSNN_OK;
 }
 
 tdsnn_status td_check_floats(td_lowerer *l, const td_source_node *node, int input) {
@@ -275,6 +451,13 @@ tdsnn_status td_draft_add(td_lowerer *l, const td_draft *draft, int *index) {
     return TDSNN_OK;
 }
 
+td_draft td_pointwise(td_lowerer *l, const td_source_node *node, int input, td_op op) {
+    return (td_draft){.op = op,
+                      .input_count = 1,
+                      .inputs = &l->values[node->inputs[input]].draft,
+                      .shape = td_input_draft(l, node, input)->shape};
+}
+
 double *td_doubles(td_lowerer *l, size_t count, double value) {
     double *doubles = td_arena_alloc(l->scratch, count, sizeof *doubles);
     for (size_t i = 0; doubles != NULL && i < count; i++) {
@@ -311,8 +494,33 @@ static tdsnn_status find_row(td_lowerer *l, const td_source_node *node) {
                      node->domain, node->domain[0] == '\0' ? "" : ".", node->op);
 }
 
+/* The letter of an input in the row; 0 beyond the last. */
+static char input_kind(const td_operator *row, int input) {
+    size_t letters = strcspn(row->inputs, "+");
+    if ((size_t)input < letters) {
+        return row->inputs[input];
+    }
+    return row->inputs[letters] == '+' ? row->inputs[letters - 1] : '\0';
+}
+
+/* A computed value where the row takes it as it is laid out. */
+static tdsnn_status check_layout(td_lowerer *l, const td_value *value, const char *name,
+                                 char kind) {
+    if (kind != 'p' && td_is_padded(value)) {
+        return td_refuse(l,
+                         "its input '%s' is padded; a Pad is supported in front of Conv, MaxPool "
+                         "and AveragePool only",
+                         name);
+    }
+    if (kind == 'x' && value->layout != TD_LAYOUT_NCHW) {
+        return td_refuse(l, "its input '%s' is %s; only [N, C, H, W] and [N, F] are supported here",
+                         name, td_value_text(l, value));
+    }
+    return TDSNN_OK;
+}
+
 static tdsnn_status check_input(td_lowerer *l, const td_source_node *node, int input) {
-    char kind = l->op->inputs[input];
+    char kind = input_kind(l->op, input);
     if (td_input_absent(node, input)) {
         return kind == 'C' ? TDSNN_OK : td_broken(l, "input %d is missing", input);
     }
@@ -324,22 +532,24 @@ static tdsnn_status check_input(td_lowerer *l, const td_source_node *node, int i
     if (value->constant == NULL && value->draft < 0) {
         return td_broken(l, "nothing gives its input '%s'", name);
     }
-    if (kind == 'x' && value->constant != NULL) {
+    bool takes_constant = kind == 'a' || kind == 'c' || kind == 'C';
+    if (!takes_constant && value->constant != NULL) {
         return td_refuse(
             l, "its input '%s' is a constant; only a computed value is supported there", name);
     }
     if ((kind == 'c' || kind == 'C') && value->constant == NULL) {
         return td_refuse(l, "its input '%s' is computed; only a constant is supported there", name);
     }
-    return TDSNN_OK;
+    return value->constant != NULL ? TDSNN_OK : check_layout(l, value, name, kind);
 }
 
-static tdsnn_status check_inputs(td_lowerer *l, const td_source_node *node) {
-    int most = (int)strlen(l->op->inputs);
-    if (node->input_count > most) {
+static tdsnn_status check_inputs(td_lowerer *l, const td_source_node *node, int first) {
+    int most = (int)strcspn(l->op->inputs, "+");
+    bool variadic = l->op->inputs[most] == '+';
+    if (node->input_count > most && !variadic) {
         return td_refuse(l, "it has %d inputs where at most %d are known", node->input_count, most);
     }
-    for (int i = 0; i < most; i++) {
+    for (int i = first; i < most || i < node->input_count; i++) {
         tdsnn_status status = check_input(l, node, i);
         if (status != TDSNN_OK) {
             return status;
@@ -366,6 +576,9 @@ static tdsnn_status check_attributes(td_lowerer *l, const td_source_node *node) 
 }
 
 static tdsnn_status check_outputs(td_lowerer *l, const td_source_node *node) {
+    if (l->op->lower == td_lower_split) {
+        return TDSNN_OK;
+    }
     for (int i = 1; i < node->output_count; i++) {
         int value = node->outputs[i];
         if (value >= 0 && l->values[value].uses > 0) {
@@ -376,16 +589,23 @@ static tdsnn_status check_outputs(td_lowerer *l, const td_source_node *node) {
     return TDSNN_OK;
 }
 
-static tdsnn_status lower_live_node(td_lowerer *l, const td_source_node *node) {
-    static tdsnn_status (*const checks[])(td_lowerer *, const td_source_node *) = {
-        find_row, check_inputs, check_attributes, check_outputs};
-    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
-        tdsnn_status status = checks[i](l, node);
-        if (status != TDSNN_OK) {
-            return status;
-        }
+tdsnn_status td_check_node(td_lowerer *l, const td_source_node *node, int first_input) {
+    tdsnn_status status = find_row(l, node);
+    if (status == TDSNN_OK) {
+        status = check_inputs(l, node, first_input);
     }
-    return l->op->lower(l, node);
+    if (status == TDSNN_OK) {
+        status = check_attributes(l, node);
+    }
+    return status == TDSNN_OK ? check_outputs(l, node) : status;
+}
+
+static tdsnn_status lower_live_node(td_lowerer *l, const td_source_node *node) {
+    if (l->pairs[l->node] == l->node) {
+        return td_lower_pair(l, node);
+    }
+    tdsnn_status status = td_check_node(l, node, 0);
+    return status == TDSNN_OK ? l->op->lower(l, node) : status;
 }
 
 static bool is_live(const td_lowerer *l, const td_source_node *node) {
@@ -402,6 +622,12 @@ static tdsnn_status lower_node(td_lowerer *l, int index) {
     l->node = index;
     if (!is_live(l, node)) {
         return set_fate(l, TD_FATE_FOLDED, -1, "not used by the output");
+    }
+    int pair = l->pairs[index];
+    if (pair >= 0 && pair != index) {
+        return set_fate(l, TD_FATE_FOLDED, -1,
+                        td_arena_printf(l->result->arena, "part of the signed code '%s'",
+                                        l->source->nodes[pair].name));
     }
     tdsnn_status status = lower_live_node(l, node);
     if (status != TDSNN_ERR_UNSUPPORTED) {
@@ -424,10 +650,11 @@ static void count_uses(td_lowerer *l) {
     l->values[source->outputs[0]].uses++;
     for (int i = source->node_count - 1; i >= 0; i--) {
         const td_source_node *node = &source->nodes[i];
-        bool live = is_live(l, node);
+        bool live = is_live(l, node), asks = strcmp(node->op, "Shape") == 0;
         for (int j = 0; live && j < node->input_count; j++) {
             if (node->inputs[j] >= 0) {
                 l->values[node->inputs[j]].uses++;
+                l->values[node->inputs[j]].shape_uses += asks;
             }
         }
     }
@@ -447,13 +674,13 @@ static tdsnn_status check_single(td_lowerer *l, const char *what, const int *val
                     count > 2 ? ", ..." : "");
 }
 
-/* [N, C, H, W] or [N, F], the batch symbolic or 1. */
+/* [N, C, H, W], [N, C, L] or [N, F], the batch symbolic or 1. */
 static tdsnn_status check_input_dims(td_lowerer *l, const td_source_value *input) {
     const char *path = l->source->path;
-    if (input->rank != 2 && input->rank != 4) {
+    if (input->rank < 2 || input->rank > 4) {
         return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
-                        "%s: input '%s' has %s; supported are [N, C, H, W] and [N, F]", path,
-                        input->name, input->rank < 0 ? "no stated shape" : "another rank");
+                        "%s: input '%s' has %s; supported are [N, C, H, W], [N, C, L] and [N, F]",
+                        path, input->name, input->rank < 0 ? "no stated shape" : "another rank");
     }
     if (input->dims[0] != -1 && input->dims[0] != 1) {
         return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
@@ -477,6 +704,44 @@ static tdsnn_status check_input_dims(td_lowerer *l, const td_source_value *input
     return TDSNN_OK;
 }
 
+/* Whether an operator may stand between an input of [N, H, W, C] and its Transpose. */
+static bool keeps_layout(const char *op) {
+    static const char *const names[] = {"Add", "Cast", "Div", "Identity", "Mul", "Sub"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], op) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the input is [N, H, W, C]: a Transpose to [N, C, H, W] comes before all else that could
+ * tell. */
+static bool is_channels_last(const td_lowerer *l) {
+    static const int64_t to_first[] = {0, 3, 1, 2};
+    int value = l->source->inputs[0];
+    for (int i = 0; i < l->source->node_count; i++) {
+        const td_source_node *node = &l->source->nodes[i];
+        bool reads = false;
+        for (int j = 0; j < node->input_count; j++) {
+            reads = reads || node->inputs[j] == value;
+        }
+        if (!reads || !is_live(l, node)) {
+            continue;
+        }
+        if (strcmp(node->op, "Transpose") == 0) {
+            const td_attribute *perm = td_source_attribute(node, "perm");
+            return perm != NULL && perm->type == TD_ATTRIBUTE_INTS && perm->count == 4 &&
+                   memcmp(perm->ints, to_first, sizeof to_first) == 0;
+        }
+        if (!keeps_layout(node->op) || node->output_count < 1 || node->outputs[0] < 0) {
+            return false;
+        }
+        value = node->outputs[0];
+    }
+    return false;
+}
+
 static tdsnn_status lower_input(td_lowerer *l) {
     int value = l->source->inputs[0];
     const td_source_value *input = &l->source->values[value];
@@ -484,12 +749,18 @@ static tdsnn_status lower_input(td_lowerer *l) {
     if (status != TDSNN_OK) {
         return status;
     }
-    bool flat = input->rank == 2;
-    td_draft draft = {.op = TD_OP_INPUT,
-                      .shape = {.c = (int)input->dims[1],
-                                .h = flat ? 1 : (int)input->dims[2],
-                                .w = flat ? 1 : (int)input->dims[3],
-                                .flat = flat}};
+    const int64_t *dims = input->dims;
+    td_layout layout = input->rank == 3      ? TD_LAYOUT_NCL
+                       : is_channels_last(l) ? TD_LAYOUT_NHWC
+                                             : TD_LAYOUT_NCHW;
+    bool last = layout == TD_LAYOUT_NHWC;
+    td_draft draft = {.op = TD_OP_INPUT, .shape = {(int)dims[1], 1, 1, input->rank == 2}};
+    if (input->rank == 3) {
+        draft.shape.w = (int)dims[2];
+    } else if (input->rank == 4) {
+        draft.shape = (td_shape){(int)dims[last ? 3 : 1], (int)dims[last ? 1 : 2],
+                                 (int)dims[last ? 2 : 3], false};
+    }
     size_t elements = SIZE_MAX;
     if (!shape_elements(draft.shape, &elements) || elements > TD_MAX_ELEMENTS) {
         return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED, "%s: input '%s' has more than %zu elements",
@@ -499,7 +770,7 @@ static tdsnn_status lower_input(td_lowerer *l) {
     int index;
     status = td_draft_add(l, &draft, &index);
     if (status == TDSNN_OK) {
-        bind(l, value, index, false);
+        bind(l, value, index, layout, false);
     }
     return status;
 }
@@ -542,7 +813,10 @@ static tdsnn_status start(td_lowerer *l) {
         return status;
     }
     count_uses(l);
-    status = name_fates(l);
+    status = td_find_pairs(l);
+    if (status == TDSNN_OK) {
+        status = name_fates(l);
+    }
     return status == TDSNN_OK ? lower_input(l) : status;
 }
 
@@ -561,7 +835,14 @@ static tdsnn_status finish(td_lowerer *l) {
         return td_error(l->ctx, TDSNN_ERR_INPUT, "%s: nothing gives the output '%s'",
                         l->source->path, name);
     }
-    if (l->draft_count == 1) {
+    if (output->layout == TD_LAYOUT_NHWC || output->layout == TD_LAYOUT_FLAT_NHWC ||
+        td_is_padded(output)) {
+        return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
+                        "%s: the output '%s' is padded, or has its channels last; end the network "
+                        "with [N, C, H, W] or [N, F]",
+                        l->source->path, name);
+    }
+    if (output->draft == 0) {
         return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
                         "%s: the output '%s' is the input; there is nothing to compute",
                         l->source->path, name);

@@ -1,5 +1,5 @@
-/* Rows that scale and shift channels: Add, Sub, Mul, Div, BatchNormalization. They go into the
- * layer before where nothing else reads it. */
+/* Rows that scale and shift channels: Add, Sub, Mul, Div, Neg, BatchNormalization. They go into
+ * the layer before where nothing else reads it. */
 #include <math.h>
 
 #include "graph/lower_internal.h"
@@ -37,23 +37,22 @@ static tdsnn_status fold(td_lowerer *l, const td_source_node *node, int input, c
 /* A draft of one of the four operators with a constant a channel. */
 static td_draft elementwise(td_lowerer *l, const td_source_node *node, int input, td_op op,
                             double *operand) {
-    return (td_draft){.op = op,
-                      .input_count = 1,
-                      .inputs = &l->values[node->inputs[input]].draft,
-                      .shape = td_input_draft(l, node, input)->shape,
-                      .operand = operand};
+    td_draft draft = td_pointwise(l, node, input, op);
+    draft.operand = operand;
+    return draft;
 }
 
 /* Whether a constant, broadcast by ONNX's rule to the shape of the value beside it, is one number
  * for all or one a channel, the same at every position. */
-static bool is_per_channel(const td_tensor *tensor, td_shape shape) {
-    int rank = shape.flat ? 2 : 4;
+static bool is_per_channel(const td_lowerer *l, const td_tensor *tensor, const td_value *value) {
+    int64_t dims[4];
+    int rank = td_file_dims(l, value, dims), channels = td_channel_axis(value);
     if (tensor->rank > rank) {
         return false;
     }
     for (int i = 0; i < tensor->rank; i++) {
         int axis = rank - tensor->rank + i;
-        if (tensor->dims[i] != 1 && !(axis == 1 && tensor->dims[i] == shape.c)) {
+        if (tensor->dims[i] != 1 && !(axis == channels && tensor->dims[i] == dims[axis])) {
             return false;
         }
     }
@@ -62,14 +61,16 @@ static bool is_per_channel(const td_tensor *tensor, td_shape shape) {
 
 /* The constant input as one double a channel of the other input. */
 static tdsnn_status read_operand(td_lowerer *l, const td_source_node *node, int constant,
-                                 td_shape shape, double **out) {
+                                 int computed, double **out) {
     const td_tensor *tensor = td_input_constant(l, node, constant);
-    if (!is_per_channel(tensor, shape)) {
+    const td_value *value = td_input_value(l, node, computed);
+    td_shape shape = td_input_draft(l, node, computed)->shape;
+    if (!is_per_channel(l, tensor, value)) {
         return td_refuse(l,
-                         "the constant '%s' is %s beside [N, %d%s]; supported are one number, or "
-                         "one for each of the %d channels",
-                         td_input_name(l, node, constant), td_dims_text(l, tensor), shape.c,
-                         shape.flat ? "" : ", H, W", shape.c);
+                         "the constant '%s' is %s beside %s; supported are one number, or one for "
+                         "each of the %d channels",
+                         td_input_name(l, node, constant), td_dims_text(l, tensor),
+                         td_value_text(l, value), shape.c);
     }
     tdsnn_status status = td_check_floats(l, node, constant);
     if (status != TDSNN_OK) {
@@ -93,32 +94,15 @@ static int constant_side(const td_lowerer *l, const td_source_node *node) {
     return first == second ? -1 : second;
 }
 
-static tdsnn_status refuse_constants(td_lowerer *l) {
-    return td_refuse(l, "arithmetic on constants is not supported; export with constant folding");
-}
-
-/* The sum of two computed values of one shape. */
-static tdsnn_status add_values(td_lowerer *l, const td_source_node *node) {
-    td_shape a = td_input_draft(l, node, 0)->shape, b = td_input_draft(l, node, 1)->shape;
-    if (a.c != b.c || a.h != b.h || a.w != b.w || a.flat != b.flat) {
-        return td_refuse(l,
-                         "it adds %dx%dx%d and %dx%dx%d; two computed values must have one shape",
-                         a.c, a.h, a.w, b.c, b.h, b.w);
-    }
-    int inputs[2] = {l->values[node->inputs[0]].draft, l->values[node->inputs[1]].draft};
-    td_draft draft = {.op = TD_OP_ADD, .input_count = 2, .inputs = inputs, .shape = a};
-    return td_keep(l, node, &draft);
-}
-
 tdsnn_status td_lower_add(td_lowerer *l, const td_source_node *node) {
     int constant = constant_side(l, node);
     if (constant < 0) {
-        return td_input_constant(l, node, 0) == NULL ? add_values(l, node) : refuse_constants(l);
+        return td_input_constant(l, node, 0) == NULL ? td_lower_sum(l, node)
+                                                     : td_constant_arithmetic(l, node);
     }
     int input = 1 - constant;
     double *shift;
-    tdsnn_status status =
-        read_operand(l, node, constant, td_input_draft(l, node, input)->shape, &shift);
+    tdsnn_status status = read_operand(l, node, constant, input, &shift);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -129,10 +113,49 @@ tdsnn_status td_lower_add(td_lowerer *l, const td_source_node *node) {
     return td_keep(l, node, &draft);
 }
 
+/* scale x + shift: folded, or a MUL and a SHIFT. */
+static tdsnn_status scale_and_shift(td_lowerer *l, const td_source_node *node, int input,
+                                    double *scale, double *shift, const char *what) {
+    if (folds(l, node, input)) {
+        return fold(l, node, input, scale, shift, what);
+    }
+    td_draft first = elementwise(l, node, input, TD_OP_MUL, scale);
+    first.suffix = "scale";
+    int index;
+    tdsnn_status status = td_draft_add(l, &first, &index);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_draft second = elementwise(l, node, input, TD_OP_SHIFT, shift);
+    second.inputs = &index;
+    return td_keep(l, node, &second);
+}
+
+/* c - x. */
+static tdsnn_status subtract_from(td_lowerer *l, const td_source_node *node) {
+    double *shift;
+    tdsnn_status status = read_operand(l, node, 0, 1, &shift);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    double *scale = td_doubles(l, (size_t)td_input_draft(l, node, 1)->shape.c, -1.0);
+    return scale == NULL ? TDSNN_ERR_RUNTIME
+                         : scale_and_shift(l, node, 1, scale, shift, "bias and sign");
+}
+
 tdsnn_status td_lower_sub(td_lowerer *l, const td_source_node *node) {
+    int constant = constant_side(l, node);
+    if (constant < 0) {
+        return td_input_constant(l, node, 0) != NULL
+                   ? td_constant_arithmetic(l, node)
+                   : td_refuse(l, "the difference of two computed values is not supported");
+    }
+    if (constant == 0) {
+        return subtract_from(l, node);
+    }
     td_shape shape = td_input_draft(l, node, 0)->shape;
     double *operand;
-    tdsnn_status status = read_operand(l, node, 1, shape, &operand);
+    tdsnn_status status = read_operand(l, node, 1, 0, &operand);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -150,13 +173,12 @@ tdsnn_status td_lower_mul(td_lowerer *l, const td_source_node *node) {
     int constant = constant_side(l, node);
     if (constant < 0) {
         return td_input_constant(l, node, 0) != NULL
-                   ? refuse_constants(l)
+                   ? td_constant_arithmetic(l, node)
                    : td_refuse(l, "the product of two computed values is not supported");
     }
     int input = 1 - constant;
     double *scale;
-    tdsnn_status status =
-        read_operand(l, node, constant, td_input_draft(l, node, input)->shape, &scale);
+    tdsnn_status status = read_operand(l, node, constant, input, &scale);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -167,10 +189,25 @@ tdsnn_status td_lower_mul(td_lowerer *l, const td_source_node *node) {
     return td_keep(l, node, &draft);
 }
 
+tdsnn_status td_lower_neg(td_lowerer *l, const td_source_node *node) {
+    double *scale = td_doubles(l, (size_t)td_input_draft(l, node, 0)->shape.c, -1.0);
+    if (scale == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    if (folds(l, node, 0)) {
+        return fold(l, node, 0, scale, NULL, "sign");
+    }
+    td_draft draft = elementwise(l, node, 0, TD_OP_MUL, scale);
+    return td_keep(l, node, &draft);
+}
+
 tdsnn_status td_lower_div(td_lowerer *l, const td_source_node *node) {
+    if (td_input_constant(l, node, 0) != NULL) {
+        return td_constant_arithmetic(l, node);
+    }
     td_shape shape = td_input_draft(l, node, 0)->shape;
     double *operand;
-    tdsnn_status status = read_operand(l, node, 1, shape, &operand);
+    tdsnn_status status = read_operand(l, node, 1, 0, &operand);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -245,6 +282,10 @@ static tdsnn_status read_batch_norm(td_lowerer *l, const td_source_node *node, t
 tdsnn_status td_lower_batch_norm(td_lowerer *l, const td_source_node *node) {
     td_shape shape = td_input_draft(l, node, 0)->shape;
     double *scale = NULL, *shift = NULL;
+    if (td_channel_axis(td_input_value(l, node, 0)) != 1) {
+        return td_refuse(l, "its input is %s, and it scales the second axis, not the channels",
+                         td_value_text(l, td_input_value(l, node, 0)));
+    }
     tdsnn_status status = check_inference(l, node, shape);
     if (status == TDSNN_OK) {
         status = read_batch_norm(l, node, shape, &scale, &shift);
@@ -252,17 +293,5 @@ tdsnn_status td_lower_batch_norm(td_lowerer *l, const td_source_node *node) {
     if (status != TDSNN_OK) {
         return status;
     }
-    if (folds(l, node, 0)) {
-        return fold(l, node, 0, scale, shift, "batch-norm");
-    }
-    td_draft first = elementwise(l, node, 0, TD_OP_MUL, scale);
-    first.extra = true;
-    int index;
-    status = td_draft_add(l, &first, &index);
-    if (status != TDSNN_OK) {
-        return status;
-    }
-    td_draft second = {
-        .op = TD_OP_SHIFT, .input_count = 1, .inputs = &index, .shape = shape, .operand = shift};
-    return td_keep(l, node, &second);
+    return scale_and_shift(l, node, 0, scale, shift, "batch-norm");
 }

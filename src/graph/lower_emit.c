@@ -29,17 +29,17 @@ static const char *unused_name(td_lowerer *l, const name_list *taken, const char
     return candidate;
 }
 
-/* Gives every draft its name: that of its node in the file; the input is called as its value, and
- * the first half of a batch-norm "bn.scale". Names are only ever moved away from those of other
- * drafts, so the written graph keeps them when it is read again. */
-static tdsnn_status name_drafts(td_lowerer *l, const char **names) {
+/* Gives every needed draft its name: that of its node in the file; the input is called as its
+ * value, and the first half of a batch-norm "bn.scale". Names are only ever moved away from those
+ * of other drafts, so the written graph keeps them when it is read again. */
+static tdsnn_status name_drafts(td_lowerer *l, const int *numbers, const char **names) {
     const td_source *source = l->source;
     name_list taken = {0, td_arena_alloc(l->scratch, (size_t)l->draft_count + 1, sizeof(char *))};
     if (taken.names == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
     for (int i = 1; i < l->draft_count; i++) {
-        if (!l->drafts[i].extra) {
+        if (numbers[i] >= 0 && l->drafts[i].suffix == NULL) {
             names[i] = source->nodes[l->drafts[i].source].name;
             taken.names[taken.count++] = names[i];
         }
@@ -52,9 +52,9 @@ static tdsnn_status name_drafts(td_lowerer *l, const char **names) {
     taken.names[taken.count++] = names[0];
     qsort(taken.names, taken.count, sizeof *taken.names, compare_names);
     for (int i = 1; i < l->draft_count; i++) {
-        if (l->drafts[i].extra) {
-            const char *stem =
-                td_arena_printf(l->scratch, "%s.scale", source->nodes[l->drafts[i].source].name);
+        if (numbers[i] >= 0 && l->drafts[i].suffix != NULL) {
+            const char *stem = td_arena_printf(
+                l->scratch, "%s.%s", source->nodes[l->drafts[i].source].name, l->drafts[i].suffix);
             names[i] = stem == NULL ? NULL : unused_name(l, &taken, stem);
             if (names[i] == NULL) {
                 return TDSNN_ERR_RUNTIME;
@@ -133,14 +133,23 @@ static tdsnn_status copy_code(td_lowerer *l, const td_draft *draft, const tdsnn_
     return TDSNN_OK;
 }
 
-static tdsnn_status emit_draft(td_lowerer *l, const td_draft *draft, const char *name) {
+static tdsnn_status emit_draft(td_lowerer *l, const td_draft *draft, const int *numbers,
+                               const char *name) {
     td_node node = {.op = draft->op,
                     .name = name,
                     .input_count = draft->input_count,
                     .inputs = draft->inputs,
                     .shape = draft->shape,
                     .window = draft->window,
-                    .groups = draft->groups};
+                    .groups = draft->groups,
+                    .negative = draft->negative,
+                    .low = draft->low,
+                    .high = draft->high,
+                    .count_padding = draft->count_padding,
+                    .first_channel = draft->first_channel};
+    for (int i = 0; i < draft->input_count; i++) {
+        draft->inputs[i] = numbers[draft->inputs[i]];
+    }
     l->node = draft->source;
     tdsnn_status status = TDSNN_OK;
     if (draft->weights != NULL) {
@@ -196,23 +205,57 @@ static tdsnn_status copy_names(td_lowerer *l) {
     return TDSNN_OK;
 }
 
+/* The number of each draft's node, -1 where the output does not need it: its only reader was a
+ * Shape, or a Reshape that undoes a Flatten. The input always stays. */
+static void number_drafts(const td_lowerer *l, int *numbers) {
+    for (int i = 0; i < l->draft_count; i++) {
+        numbers[i] = -1;
+    }
+    numbers[0] = 0;
+    numbers[l->values[l->source->outputs[0]].draft] = 0;
+    for (int i = l->draft_count - 1; i >= 0; i--) {
+        for (int j = 0; numbers[i] == 0 && j < l->drafts[i].input_count; j++) {
+            numbers[l->drafts[i].inputs[j]] = 0;
+        }
+    }
+    for (int i = 0, next = 0; i < l->draft_count; i++) {
+        numbers[i] = numbers[i] < 0 ? -1 : next++;
+    }
+}
+
+/* From drafts to nodes. */
+static void number_fates(td_lowerer *l, const int *numbers) {
+    for (int i = 0; i < l->result->fate_count; i++) {
+        td_fate *fate = &l->result->fates[i];
+        fate->node = fate->node < 0 ? -1 : numbers[fate->node];
+        if (fate->kind == TD_FATE_KEPT && fate->node < 0) {
+            fate->kind = TD_FATE_FOLDED;
+            fate->reason = "undone by a later node";
+        }
+    }
+}
+
 tdsnn_status td_lower_emit(td_lowerer *l) {
     const char **names = td_arena_alloc(l->scratch, (size_t)l->draft_count, sizeof *names);
+    int *numbers = td_arena_alloc(l->scratch, (size_t)l->draft_count, sizeof *numbers);
     l->result->graph = td_graph_create(l->ctx);
-    if (names == NULL || l->result->graph == NULL) {
+    if (names == NULL || numbers == NULL || l->result->graph == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
+    number_drafts(l, numbers);
+    number_fates(l, numbers);
     tdsnn_status status = copy_names(l);
     if (status == TDSNN_OK) {
         status = copy_metadata(l);
     }
     if (status == TDSNN_OK) {
-        status = name_drafts(l, names);
+        status = name_drafts(l, numbers, names);
     }
-    /* A draft's number becomes its node's. Only live nodes were lowered and each reads all of its
-     * computed inputs, so every draft is needed and the last one gives the output. */
+    /* What the output needs comes before it, so that the last node emitted gives the output. */
     for (int i = 0; status == TDSNN_OK && i < l->draft_count; i++) {
-        status = emit_draft(l, &l->drafts[i], names[i]);
+        if (numbers[i] >= 0) {
+            status = emit_draft(l, &l->drafts[i], numbers, names[i]);
+        }
     }
     return status;
 }

@@ -1,6 +1,4 @@
-/* Rows that only move, rename or pass on values: no neuron, no synapse. Those on constants are
- * worked out here. */
-#include <math.h>
+/* Rows that only move, rename or pass on values: no neuron, no synapse. */
 #include <string.h>
 
 #include "graph/lower_internal.h"
@@ -20,41 +18,102 @@ tdsnn_status td_lower_dropout(td_lowerer *l, const td_source_node *node) {
     return td_pass(l, node);
 }
 
-/* A copy of the tensor's header in scratch memory. */
-static td_tensor *copy_header(td_lowerer *l, const td_tensor *tensor) {
-    td_tensor *copy = td_arena_alloc(l->scratch, 1, sizeof *copy);
-    if (copy != NULL) {
-        *copy = *tensor;
-    }
-    return copy;
+static bool fixed_batch(const td_lowerer *l) {
+    return l->source->values[l->source->inputs[0]].dims[0] == 1;
 }
 
-/* Refuses constants that cannot be reordered: strings and the like, and those without elements. */
-static tdsnn_status check_numbers(td_lowerer *l, const td_source_node *node) {
-    const td_tensor *tensor = td_input_constant(l, node, 0);
-    if (tensor->type == TD_TYPE_OTHER || tensor->count == 0) {
-        return td_refuse(l, "its constant '%s' holds no numbers", td_input_name(l, node, 0));
-    }
-    return TDSNN_OK;
+/* ---- One sample seen in other dimensions. */
+
+/* Whether [H][W][C] and [C][H][W] are one order. */
+static bool orders_agree(td_shape s) {
+    return s.c == 1 || s.h * s.w == 1;
 }
 
-/* The constant with other dimensions over the same elements. */
-static tdsnn_status constant_view(td_lowerer *l, const td_source_node *node, int rank,
+/* [N, ...] to [N, F]: nothing to do where it is that already. */
+static tdsnn_status flatten(td_lowerer *l, const td_source_node *node) {
+    td_shape in = td_input_draft(l, node, 0)->shape;
+    bool last = td_input_value(l, node, 0)->layout == TD_LAYOUT_NHWC && !orders_agree(in);
+    if (in.flat) {
+        return td_pass(l, node);
+    }
+    td_draft draft = td_pointwise(l, node, 0, TD_OP_FLATTEN);
+    draft.shape = (td_shape){.c = (int)td_shape_count(in), .h = 1, .w = 1, .flat = true};
+    tdsnn_status status = td_keep(l, node, &draft);
+    td_value *output = &l->values[node->outputs[0]];
+    output->layout = last ? TD_LAYOUT_FLAT_NHWC : TD_LAYOUT_NCHW;
+    output->unflat = in;
+    return status;
+}
+
+/* The layout in which [C][H][W] has the file's dimensions, its elements staying in order; `last`
+ * says that the file's order has the channels last. */
+static bool find_layout(td_shape s, bool last, int rank, const int64_t *dims, td_layout *layout) {
+    if (rank == 3) {
+        *layout = TD_LAYOUT_NCL;
+        return (!last || orders_agree(s)) && s.h == 1 && dims[1] == s.c && dims[2] == s.w;
+    }
+    if (rank == 4 && (!last || orders_agree(s)) && dims[1] == s.c && dims[2] == s.h &&
+        dims[3] == s.w) {
+        *layout = TD_LAYOUT_NCHW;
+        return true;
+    }
+    *layout = TD_LAYOUT_NHWC;
+    return rank == 4 && (last || orders_agree(s)) && dims[1] == s.h && dims[2] == s.w &&
+           dims[3] == s.c;
+}
+
+/* The network's input, which only this node reads, takes on the shape that it is given first. */
+static tdsnn_status reshape_input(td_lowerer *l, const td_source_node *node, int rank,
                                   const int64_t *dims) {
-    td_tensor *view = copy_header(l, td_input_constant(l, node, 0));
-    if (view == NULL) {
-        return TDSNN_ERR_RUNTIME;
+    for (int i = 1; i < rank; i++) {
+        if (dims[i] > TD_MAX_EXTENT) {
+            return td_refuse(l, "it makes a dimension of %lld", (long long)dims[i]);
+        }
     }
-    view->rank = rank;
-    for (int i = 0; i < rank; i++) {
-        view->dims[i] = dims[i];
-    }
-    return td_constant(l, node, view);
+    l->drafts[0].shape =
+        (td_shape){.c = (int)dims[1], .h = rank == 4 ? (int)dims[2] : 1, .w = (int)dims[rank - 1]};
+    return td_rearranged(l, node, 0, rank == 4 ? TD_LAYOUT_NCHW : TD_LAYOUT_NCL,
+                         "the input is taken in this shape");
 }
+
+tdsnn_status td_view(td_lowerer *l, const td_source_node *node, int rank, const int64_t *dims) {
+    const td_value *input = td_input_value(l, node, 0);
+    int64_t now[4];
+    bool same = td_file_dims(l, input, now) == rank;
+    for (int i = 1; same && i < rank; i++) {
+        same = dims[i] == now[i];
+    }
+    if (same) {
+        return td_pass(l, node);
+    }
+    if (rank == 2) {
+        return flatten(l, node);
+    }
+    int draft = input->draft;
+    bool last = input->layout == TD_LAYOUT_NHWC || input->layout == TD_LAYOUT_FLAT_NHWC;
+    if (l->drafts[draft].op == TD_OP_FLATTEN) { /* undone where it goes back to the same shape */
+        draft = l->drafts[draft].inputs[0];
+    }
+    td_layout layout;
+    td_shape shape = l->drafts[draft].shape;
+    if (!shape.flat && find_layout(shape, last, rank, dims, &layout)) {
+        return td_rearranged(l, node, draft, layout, "only sizes of 1 move");
+    }
+    bool fresh = input->draft == 0 && !input->shared && input->layout == TD_LAYOUT_NCHW;
+    if (fresh && (rank == 3 || rank == 4)) {
+        return reshape_input(l, node, rank, dims);
+    }
+    return td_refuse(l,
+                     "only [N, -1] and shapes in which just sizes of 1 move are supported, N "
+                     "being the batch; its input is %s",
+                     td_value_text(l, input));
+}
+
+/* ---- Flatten, Reshape. */
 
 static tdsnn_status flatten_constant(td_lowerer *l, const td_source_node *node, int64_t axis) {
     const td_tensor *tensor = td_input_constant(l, node, 0);
-    tdsnn_status status = check_numbers(l, node);
+    tdsnn_status status = td_check_numbers(l, node);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -66,24 +125,7 @@ static tdsnn_status flatten_constant(td_lowerer *l, const td_source_node *node, 
     for (int i = 0; i < tensor->rank; i++) {
         dims[i >= axis] *= tensor->dims[i];
     }
-    return constant_view(l, node, 2, dims);
-}
-
-static bool fixed_batch(const td_lowerer *l) {
-    return l->source->values[l->source->inputs[0]].dims[0] == 1;
-}
-
-/* [N, ...] to [N, F]: nothing to do where it is that already. */
-static tdsnn_status flatten(td_lowerer *l, const td_source_node *node) {
-    td_shape in = td_input_draft(l, node, 0)->shape;
-    if (in.flat) {
-        return td_pass(l, node);
-    }
-    td_draft draft = {.op = TD_OP_FLATTEN,
-                      .input_count = 1,
-                      .inputs = &l->values[node->inputs[0]].draft,
-                      .shape = {.c = (int)td_shape_count(in), .h = 1, .w = 1, .flat = true}};
-    return td_keep(l, node, &draft);
+    return td_constant_view(l, node, 2, dims);
 }
 
 tdsnn_status td_lower_flatten(td_lowerer *l, const td_source_node *node) {
@@ -91,7 +133,8 @@ tdsnn_status td_lower_flatten(td_lowerer *l, const td_source_node *node) {
     if (td_input_constant(l, node, 0) != NULL) {
         return flatten_constant(l, node, axis);
     }
-    int rank = td_input_draft(l, node, 0)->shape.flat ? 2 : 4;
+    int64_t dims[4];
+    int rank = td_file_dims(l, td_input_value(l, node, 0), dims);
     bool equal = axis == 1 || axis == 1 - rank || /* axis 0 or -rank is [1, N*F] */
                  (fixed_batch(l) && (axis == 0 || axis == -rank));
     if (!equal) {
@@ -121,7 +164,14 @@ static tdsnn_status read_target(td_lowerer *l, const td_source_node *node, targe
     out->rank = (int)shape->count;
     out->open = -1;
     for (int i = 0; i < out->rank; i++) {
-        out->dims[i] = shape->ints[i];
+        bool batch = shape->ints[i] == TD_BATCH;
+        if (batch && (i > 0 || td_input_constant(l, node, 0) != NULL)) {
+            return td_refuse(l,
+                             "entry %d of its shape '%s' is the size of the batch, which only "
+                             "the first may be",
+                             i, name);
+        }
+        out->dims[i] = batch ? 1 : shape->ints[i];
         if (out->dims[i] < -1 || (out->dims[i] == -1 && out->open >= 0)) {
             return td_broken(l, "entry %d of its shape '%s' is %lld", i, name,
                              (long long)out->dims[i]);
@@ -162,48 +212,144 @@ static tdsnn_status resolve_target(td_lowerer *l, target *to, int first, int ran
     return TDSNN_OK;
 }
 
-static tdsnn_status reshape_constant(td_lowerer *l, const td_source_node *node, target *to) {
-    const td_tensor *tensor = td_input_constant(l, node, 0);
-    tdsnn_status status = check_numbers(l, node);
-    if (status == TDSNN_OK) {
-        status = resolve_target(l, to, 0, tensor->rank, tensor->dims, tensor->count);
-    }
-    return status == TDSNN_OK ? constant_view(l, node, to->rank, to->dims) : status;
-}
-
 /* The first entry stands for the batch, be it written 1, 0 or -1; the rest is one sample. */
 static tdsnn_status reshape_computed(td_lowerer *l, const td_source_node *node, target *to) {
-    td_shape in = td_input_draft(l, node, 0)->shape;
-    int rank = in.flat ? 2 : 4;
-    int64_t dims[4] = {1, in.c, in.h, in.w};
+    int64_t dims[4];
+    int rank = td_file_dims(l, td_input_value(l, node, 0), dims);
+    size_t count = td_shape_count(td_input_draft(l, node, 0)->shape);
     if (to->rank < 1 || to->dims[0] > 1) {
         return td_refuse(l, "only [N, -1] and the shape it has already are supported, N being the "
                             "batch");
     }
-    tdsnn_status status = resolve_target(l, to, 1, rank, dims, td_shape_count(in));
-    if (status != TDSNN_OK) {
-        return status;
-    }
-    if (to->rank == 2) {
-        return flatten(l, node);
-    }
-    bool same = to->rank == rank;
-    for (int i = 1; same && i < rank; i++) {
-        same = to->dims[i] == dims[i];
-    }
-    return same ? td_pass(l, node)
-                : td_refuse(l, "only [N, -1] and the shape it has already are supported");
+    tdsnn_status status = resolve_target(l, to, 1, rank, dims, count);
+    return status == TDSNN_OK ? td_view(l, node, to->rank, to->dims) : status;
 }
 
 tdsnn_status td_lower_reshape(td_lowerer *l, const td_source_node *node) {
+    const td_tensor *tensor = td_input_constant(l, node, 0);
     target to;
     tdsnn_status status = read_target(l, node, &to);
+    if (status != TDSNN_OK || tensor == NULL) {
+        return status == TDSNN_OK ? reshape_computed(l, node, &to) : status;
+    }
+    status = td_check_numbers(l, node);
+    if (status == TDSNN_OK) {
+        status = resolve_target(l, &to, 0, tensor->rank, tensor->dims, tensor->count);
+    }
+    return status == TDSNN_OK ? td_constant_view(l, node, to.rank, to.dims) : status;
+}
+
+/* ---- Squeeze, Unsqueeze, Gather. */
+
+/* The dimensions in the file of a constant or computed input; their number. */
+static int input_dims(const td_lowerer *l, const td_source_node *node, int64_t *dims) {
+    const td_tensor *tensor = td_input_constant(l, node, 0);
+    if (tensor == NULL) {
+        return td_file_dims(l, td_input_value(l, node, 0), dims);
+    }
+    memcpy(dims, tensor->dims, sizeof tensor->dims);
+    return tensor->rank;
+}
+
+/* Ends a row that gives its input other dimensions; the batch must stay where it is. */
+static tdsnn_status view_as(td_lowerer *l, const td_source_node *node, bool batch_stays, int rank,
+                            const int64_t *dims) {
+    if (td_input_constant(l, node, 0) != NULL) {
+        return td_constant_view(l, node, rank, dims);
+    }
+    return batch_stays && rank >= 2 ? td_view(l, node, rank, dims)
+                                    : td_refuse(l, "it moves the axis of the batch");
+}
+
+/* Marks the axes that a Squeeze or Unsqueeze names, of `rank`. */
+static tdsnn_status mark_axes(td_lowerer *l, const int64_t *axes, size_t count, int rank,
+                              bool marked[TD_MAX_RANK]) {
+    for (size_t i = 0; i < count; i++) {
+        int axis;
+        tdsnn_status status = td_read_axis(l, axes[i], rank, &axis);
+        if (status != TDSNN_OK) {
+            return status;
+        }
+        marked[axis] = true;
+    }
+    return TDSNN_OK;
+}
+
+tdsnn_status td_lower_squeeze(td_lowerer *l, const td_source_node *node) {
+    int64_t dims[TD_MAX_RANK], left[TD_MAX_RANK];
+    bool marked[TD_MAX_RANK] = {false};
+    const int64_t *axes;
+    size_t count;
+    int rank = input_dims(l, node, dims), kept = 0;
+    tdsnn_status status = td_int_list(l, node, "axes", 1, &axes, &count);
+    if (status == TDSNN_OK) {
+        status = mark_axes(l, axes, count, rank, marked);
+    }
     if (status != TDSNN_OK) {
         return status;
     }
-    return td_input_constant(l, node, 0) != NULL ? reshape_constant(l, node, &to)
-                                                 : reshape_computed(l, node, &to);
+    for (int i = 0; i < rank; i++) {
+        bool goes = axes == NULL ? dims[i] == 1 : marked[i];
+        if (goes && dims[i] != 1) {
+            return td_broken(l, "axis %d, of size %lld, cannot go", i, (long long)dims[i]);
+        }
+        if (!goes) {
+            left[kept++] = dims[i];
+        }
+    }
+    return view_as(l, node, axes != NULL && !marked[0], kept, left);
 }
+
+tdsnn_status td_lower_unsqueeze(td_lowerer *l, const td_source_node *node) {
+    int64_t dims[TD_MAX_RANK], made[TD_MAX_RANK];
+    bool marked[TD_MAX_RANK] = {false};
+    const int64_t *axes;
+    size_t count;
+    int rank = input_dims(l, node, dims), next = 0;
+    tdsnn_status status = td_int_list(l, node, "axes", 1, &axes, &count);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    if (count > (size_t)(TD_MAX_RANK - rank)) {
+        return td_refuse(l, "it makes more than %d dimensions", TD_MAX_RANK);
+    }
+    int more = rank + (int)count;
+    status = mark_axes(l, axes, count, more, marked);
+    for (int i = 0; status == TDSNN_OK && i < more; i++) {
+        if (!marked[i] && next == rank) {
+            return td_broken(l, "it names an axis twice");
+        }
+        made[i] = marked[i] ? 1 : dims[next++];
+    }
+    return status == TDSNN_OK ? view_as(l, node, !marked[0], more, made) : status;
+}
+
+tdsnn_status td_lower_gather(td_lowerer *l, const td_source_node *node) {
+    if (td_input_constant(l, node, 0) != NULL) {
+        return td_constant_gather(l, node);
+    }
+    const td_tensor *index = td_input_constant(l, node, 1);
+    int64_t dims[TD_MAX_RANK], left[TD_MAX_RANK];
+    int rank = input_dims(l, node, dims), axis, kept = 0;
+    tdsnn_status status = td_read_axis(l, td_int_attribute(node, "axis", 0), rank, &axis);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    bool only = index->type == TD_TYPE_INT && index->rank == 0 && dims[axis] == 1 &&
+                (index->ints[0] == 0 || index->ints[0] == -1);
+    if (!only) {
+        return td_refuse(l, "of a computed value it is supported for index 0 of an axis of size 1 "
+                            "only");
+    }
+    for (int i = 0; i < rank; i++) {
+        if (i != axis) {
+            left[kept++] = dims[i];
+        }
+    }
+    return view_as(l, node, axis != 0, kept, left);
+}
+
+/* ---- Transpose, Pad. */
 
 /* perm[i] is the input's axis that becomes axis i; all of them, reversed, by default. */
 static tdsnn_status read_permutation(td_lowerer *l, const td_source_node *node, int rank,
@@ -222,180 +368,138 @@ static tdsnn_status read_permutation(td_lowerer *l, const td_source_node *node, 
     return valid ? TDSNN_OK : td_broken(l, "its perm is no order of %d axes", rank);
 }
 
-/* Allocates the elements of a constant that is worked out here. */
-static tdsnn_status alloc_elements(td_lowerer *l, size_t count, size_t size, void **out) {
-    tdsnn_status status =
-        td_count_elements(l, &l->copies, count, "elements of reordered constants");
-    if (status == TDSNN_OK) {
-        *out = td_arena_alloc(l->scratch, count, size);
-        status = *out == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
-    }
-    return status;
-}
-
-/* Copies elements of `size` bytes so that output axis i walks `strides[i]` elements of the input.
- */
-static void permute(unsigned char *to, const unsigned char *from, size_t size, int rank,
-                    const int64_t *dims, const size_t *strides, size_t count) {
-    int64_t index[TD_MAX_RANK] = {0};
-    size_t place = 0;
-    for (size_t i = 0; i < count; i++) {
-        memcpy(to + i * size, from + place * size, size);
-        for (int axis = rank - 1; axis >= 0; axis--) {
-            place += strides[axis];
-            if (++index[axis] < dims[axis]) {
-                break;
-            }
-            place -= strides[axis] * (size_t)dims[axis];
-            index[axis] = 0;
+/* Whether only axes of size 1 change places among the others. */
+static bool keeps_order(int rank, const int64_t *dims, const int *perm) {
+    int before = -1;
+    for (int i = 0; i < rank; i++) {
+        if (i > 0 && dims[perm[i]] == 1) {
+            continue;
         }
+        if (perm[i] < before) {
+            return false;
+        }
+        before = perm[i];
     }
+    return true;
 }
 
-/* The constant with its axes in another order; fills dims and elements of `result`. */
-static tdsnn_status transpose(td_lowerer *l, const td_tensor *tensor, const int *perm,
-                              td_tensor *result) {
-    size_t strides_in[TD_MAX_RANK], strides[TD_MAX_RANK], stride = 1;
-    for (int i = tensor->rank - 1; i >= 0; i--) {
-        strides_in[i] = stride;
-        stride *= (size_t)tensor->dims[i];
+static bool is_order(const int *perm, const int order[4]) {
+    return memcmp(perm, order, 4 * sizeof *perm) == 0;
+}
+
+static tdsnn_status transpose_computed(td_lowerer *l, const td_source_node *node, int rank,
+                                       const int64_t *dims, const int *perm) {
+    static const int to_last[4] = {0, 2, 3, 1}, to_first[4] = {0, 3, 1, 2};
+    static const char reason[] = "changes the layout in the file only; here it is [C][H][W]";
+    const td_value *input = td_input_value(l, node, 0);
+    if (input->layout == TD_LAYOUT_NCHW && rank == 4 && is_order(perm, to_last)) {
+        return td_rearranged(l, node, input->draft, TD_LAYOUT_NHWC, reason);
     }
-    for (int i = 0; i < tensor->rank; i++) {
-        result->dims[i] = tensor->dims[perm[i]];
-        strides[i] = strides_in[perm[i]];
+    if (input->layout == TD_LAYOUT_NHWC && is_order(perm, to_first)) {
+        return td_rearranged(l, node, input->draft, TD_LAYOUT_NCHW, reason);
     }
-    bool floats = tensor->type == TD_TYPE_FLOAT;
-    size_t size = floats ? sizeof *tensor->floats : sizeof *tensor->ints;
-    const void *from = floats ? (const void *)tensor->floats : (const void *)tensor->ints;
-    void *elements;
-    tdsnn_status status = alloc_elements(l, tensor->count, size, &elements);
-    if (status != TDSNN_OK) {
-        return status;
+    if (perm[0] == 0 && input->layout != TD_LAYOUT_FLAT_NHWC && keeps_order(rank, dims, perm)) {
+        int64_t permuted[4];
+        for (int i = 0; i < rank; i++) {
+            permuted[i] = dims[perm[i]];
+        }
+        return td_view(l, node, rank, permuted);
     }
-    permute(elements, from, size, tensor->rank, result->dims, strides, tensor->count);
-    result->floats = floats ? elements : NULL;
-    result->ints = floats ? NULL : elements;
-    return TDSNN_OK;
+    return td_refuse(l, "of %s only an exchange between [N, C, H, W] and [N, H, W, C] is supported",
+                     td_value_text(l, input));
 }
 
 tdsnn_status td_lower_transpose(td_lowerer *l, const td_source_node *node) {
-    const td_tensor *tensor = td_input_constant(l, node, 0);
-    int perm[TD_MAX_RANK];
-    tdsnn_status status = check_numbers(l, node);
+    int64_t dims[TD_MAX_RANK];
+    int perm[TD_MAX_RANK], rank = input_dims(l, node, dims);
+    bool constant = td_input_constant(l, node, 0) != NULL;
+    tdsnn_status status = constant ? td_check_numbers(l, node) : TDSNN_OK;
     if (status == TDSNN_OK) {
-        status = read_permutation(l, node, tensor->rank, perm);
+        status = read_permutation(l, node, rank, perm);
     }
     if (status != TDSNN_OK) {
         return status;
     }
-    td_tensor *result = copy_header(l, tensor);
-    if (result == NULL) {
-        return TDSNN_ERR_RUNTIME;
-    }
-    status = transpose(l, tensor, perm, result);
-    return status == TDSNN_OK ? td_constant(l, node, result) : status;
+    return constant ? td_constant_transpose(l, node, perm)
+                    : transpose_computed(l, node, rank, dims, perm);
 }
 
-/* ONNX's numbers of the types that a Cast may name here. */
-enum { ONNX_FLOAT = 1, ONNX_INT64 = 7, ONNX_DOUBLE = 11 };
-
-static tdsnn_status ints_to_floats(td_lowerer *l, const td_tensor *tensor, td_tensor *result) {
-    void *elements;
-    tdsnn_status status = alloc_elements(l, tensor->count, sizeof(float), &elements);
-    if (status != TDSNN_OK) {
-        return status;
+/* Whether a Pad puts zeros. */
+static tdsnn_status check_zeros(td_lowerer *l, const td_source_node *node) {
+    const char *mode = td_string_attribute(node, "mode", "constant");
+    if (strcmp(mode, "constant") != 0) {
+        return td_refuse(l, "mode %s is not supported; only zeros are", mode);
     }
-    float *floats = elements;
-    for (size_t i = 0; i < tensor->count; i++) {
-        floats[i] = (float)tensor->ints[i];
-    }
-    result->type = TD_TYPE_FLOAT;
-    result->floats = floats;
-    result->ints = NULL;
-    return TDSNN_OK;
-}
-
-/* Towards zero, as ONNX has it. */
-static tdsnn_status floats_to_ints(td_lowerer *l, const td_tensor *tensor, td_tensor *result) {
-    void *elements;
-    tdsnn_status status = alloc_elements(l, tensor->count, sizeof(int64_t), &elements);
-    if (status != TDSNN_OK) {
-        return status;
-    }
-    int64_t *ints = elements;
-    for (size_t i = 0; i < tensor->count; i++) {
-        if (!(fabsf(tensor->floats[i]) < 0x1p63f)) {
-            return td_broken(l, "element %zu is %g, which is no int64", i,
-                             (double)tensor->floats[i]);
+    const td_tensor *tensor = td_input_constant(l, node, 2);
+    double value = td_float_attribute(node, "value", 0.0);
+    if (tensor != NULL && tensor->count > 0) {
+        tdsnn_status status = td_check_floats(l, node, 2);
+        if (status != TDSNN_OK) {
+            return status;
         }
-        ints[i] = (int64_t)tensor->floats[i];
+        value = (double)tensor->floats[0];
     }
-    result->type = TD_TYPE_INT;
-    result->ints = ints;
-    result->floats = NULL;
+    return value == 0.0 ? TDSNN_OK
+                        : td_refuse(l, "it pads with %g; only zeros are supported", value);
+}
+
+/* One axis: `begin` and `end` zeros around it. */
+static tdsnn_status pad_axis(td_lowerer *l, const td_value *input, int64_t axis, int64_t begin,
+                             int64_t end, int pads[4]) {
+    int64_t dims[4];
+    int place, rank = td_file_dims(l, input, dims);
+    tdsnn_status status = td_read_axis(l, axis, rank, &place);
+    if (status != TDSNN_OK || (begin == 0 && end == 0)) {
+        return status;
+    }
+    if (begin < 0 || end < 0 || place < 2) {
+        return td_refuse(l,
+                         "it adds %lld and %lld around axis %d of %s; supported are zeros around "
+                         "the positions",
+                         (long long)begin, (long long)end, place, td_value_text(l, input));
+    }
+    int64_t most = TD_MAX_EXTENT - dims[place];
+    if (begin > most || end > most - begin) {
+        return td_refuse(l, "its result is larger than %d", TD_MAX_EXTENT);
+    }
+    int x = place == rank - 1;
+    pads[x] = (int)begin;
+    pads[2 + x] = (int)end;
     return TDSNN_OK;
 }
 
-static tdsnn_status cast_constant(td_lowerer *l, const td_source_node *node, td_type type) {
-    const td_tensor *tensor = td_input_constant(l, node, 0);
-    if (tensor->type == type) {
-        return td_pass(l, node);
+tdsnn_status td_lower_pad(td_lowerer *l, const td_source_node *node) {
+    const td_value *input = td_input_value(l, node, 0);
+    const int64_t *pads, *axes;
+    size_t count, axis_count;
+    int64_t dims[4];
+    int zeros[4] = {0}, rank = td_file_dims(l, input, dims);
+    tdsnn_status status = check_zeros(l, node);
+    if (status == TDSNN_OK) {
+        status = td_int_list(l, node, "pads", 1, &pads, &count);
     }
-    tdsnn_status status = check_numbers(l, node);
+    if (status == TDSNN_OK) {
+        status = td_int_list(l, node, "axes", 3, &axes, &axis_count);
+    }
     if (status != TDSNN_OK) {
         return status;
     }
-    td_tensor *result = copy_header(l, tensor);
-    if (result == NULL) {
-        return TDSNN_ERR_RUNTIME;
+    if (td_spatial_rank(l, input) == 0) {
+        return td_refuse(l, "its input is %s; only [N, C, H, W] and [N, C, L] are supported",
+                         td_value_text(l, input));
     }
-    status = type == TD_TYPE_FLOAT ? ints_to_floats(l, tensor, result)
-                                   : floats_to_ints(l, tensor, result);
-    return status == TDSNN_OK ? td_constant(l, node, result) : status;
-}
-
-tdsnn_status td_lower_cast(td_lowerer *l, const td_source_node *node) {
-    int64_t to = td_int_attribute(node, "to", 0);
-    bool computed = td_input_constant(l, node, 0) == NULL;
-    if (to == ONNX_FLOAT || (to == ONNX_DOUBLE && !computed)) {
-        return computed ? td_pass(l, node) : cast_constant(l, node, TD_TYPE_FLOAT);
+    axis_count = axes == NULL ? (size_t)rank : axis_count;
+    if (count != 2 * axis_count) {
+        return td_broken(l, "it has %zu pads for %zu axes", count, axis_count);
     }
-    if (to == ONNX_INT64 && !computed) {
-        return cast_constant(l, node, TD_TYPE_INT);
+    for (size_t i = 0; status == TDSNN_OK && i < axis_count; i++) {
+        status = pad_axis(l, input, axes == NULL ? (int64_t)i : axes[i], pads[i],
+                          pads[axis_count + i], zeros);
     }
-    return td_refuse(l, "a cast to ONNX type %lld is not supported; computed values stay float32",
-                     (long long)to);
-}
-
-/* A tensor over the numbers of an attribute: a list has rank 1, one number rank 0. */
-static td_tensor *attribute_tensor(td_lowerer *l, const td_attribute *attribute) {
-    td_tensor *tensor = td_arena_alloc(l->scratch, 1, sizeof *tensor);
-    if (tensor == NULL) {
-        return NULL;
+    if (status != TDSNN_OK) {
+        return status;
     }
-    bool list = attribute->type == TD_ATTRIBUTE_INTS || attribute->type == TD_ATTRIBUTE_FLOATS;
-    tensor->rank = list ? 1 : 0;
-    tensor->count = list ? attribute->count : 1;
-    tensor->dims[0] = (int64_t)tensor->count;
-    if (attribute->type == TD_ATTRIBUTE_FLOAT || attribute->type == TD_ATTRIBUTE_FLOATS) {
-        tensor->type = TD_TYPE_FLOAT;
-        tensor->floats = list ? attribute->floats : &attribute->f;
-    } else {
-        tensor->type = TD_TYPE_INT;
-        tensor->ints = list ? attribute->ints : &attribute->i;
-    }
-    return tensor;
-}
-
-tdsnn_status td_lower_constant(td_lowerer *l, const td_source_node *node) {
-    if (node->attribute_count != 1) {
-        return td_broken(l, "it has %d attributes; a constant has one, its value",
-                         node->attribute_count);
-    }
-    const td_attribute *value = &node->attributes[0];
-    if (value->type == TD_ATTRIBUTE_TENSOR) {
-        return td_constant(l, node, value->tensor);
-    }
-    const td_tensor *tensor = attribute_tensor(l, value);
-    return tensor == NULL ? TDSNN_ERR_RUNTIME : td_constant(l, node, tensor);
+    memcpy(l->values[node->outputs[0]].pads, zeros, sizeof zeros);
+    return td_rearranged(l, node, input->draft, input->layout,
+                         "its zeros are folded into the window behind");
 }

@@ -47,15 +47,20 @@ static tdsnn_status take_bias(td_lowerer *l, const td_source_node *node, int inp
     return status;
 }
 
-/* Checks the weights [C][Cin/groups][kh][kw] against the input and kernel_shape. */
+/* Checks the weights [C][Cin/groups][kh][kw], or without kh, against the input and kernel_shape. */
 static tdsnn_status check_conv(td_lowerer *l, const td_source_node *node, td_shape in,
                                int64_t groups) {
     const td_tensor *w = td_input_constant(l, node, 1);
-    if (in.flat) {
-        return td_broken(l, "its input is [N, %d]; Conv takes [N, C, H, W]", in.c);
+    const td_value *input = td_input_value(l, node, 0);
+    int rank = td_spatial_rank(l, input);
+    if (rank == 0) {
+        return td_broken(l, "its input is %s; Conv takes [N, C, H, W] or [N, C, L]",
+                         td_value_text(l, input));
     }
-    if (w->rank != 4) {
-        return td_broken(l, "its weights are %s; a 2-D convolution takes [C, Cin/group, kh, kw]",
+    if (w->rank != rank + 2) {
+        return td_broken(l,
+                         "its weights are %s; a 2-D convolution takes [C, Cin/group, kh, kw], a "
+                         "1-D one [C, Cin/group, k]",
                          td_dims_text(l, w));
     }
     if (groups < 1 || groups > in.c || in.c % groups != 0 || w->dims[1] != in.c / groups ||
@@ -64,8 +69,11 @@ static tdsnn_status check_conv(td_lowerer *l, const td_source_node *node, td_sha
                          td_dims_text(l, w), in.c, (long long)groups);
     }
     const td_attribute *kernel = td_source_attribute(node, "kernel_shape");
-    if (kernel != NULL &&
-        (kernel->count != 2 || kernel->ints[0] != w->dims[2] || kernel->ints[1] != w->dims[3])) {
+    bool same = kernel == NULL || kernel->count == (size_t)rank;
+    for (int i = 0; same && kernel != NULL && i < rank; i++) {
+        same = kernel->ints[i] == w->dims[2 + i];
+    }
+    if (!same) {
         return td_broken(l, "its kernel_shape is not that of its weights %s", td_dims_text(l, w));
     }
     return TDSNN_OK;
@@ -92,7 +100,7 @@ tdsnn_status td_lower_conv(td_lowerer *l, const td_source_node *node) {
                       .inputs = &l->values[node->inputs[0]].draft,
                       .groups = (int)groups,
                       .weights = w->floats};
-    status = td_lower_window(l, node, &w->dims[2], &shape, &draft.window);
+    status = td_lower_window(l, node, w->rank - 2, &w->dims[2], &shape, &draft.window);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -102,16 +110,32 @@ tdsnn_status td_lower_conv(td_lowerer *l, const td_source_node *node) {
     return status == TDSNN_OK ? td_keep(l, node, &draft) : status;
 }
 
+/* Weights for an input that the file flattened in the order H, W, C, as ours is C, H, W. */
+static const float *permute_inputs(td_lowerer *l, const td_tensor *w, td_shape in,
+                                   bool transposed) {
+    float *permuted = td_arena_alloc(l->scratch, w->count, sizeof *permuted);
+    size_t inputs = td_shape_count(in), outputs = w->count / inputs;
+    size_t plane = (size_t)in.h * (size_t)in.w, channels = (size_t)in.c;
+    for (size_t i = 0; permuted != NULL && i < inputs; i++) {
+        size_t theirs = i % plane * channels + i / plane;
+        for (size_t c = 0; c < outputs; c++) {
+            size_t to = transposed ? i * outputs + c : c * inputs + i;
+            size_t from = transposed ? theirs * outputs + c : c * inputs + theirs;
+            permuted[to] = w->floats[from];
+        }
+    }
+    return permuted;
+}
+
 /* alpha W x + beta b; W is [C][inputs], or [inputs][C] if `transposed`. */
 static tdsnn_status lower_inner(td_lowerer *l, const td_source_node *node, bool transposed,
                                 double alpha, double beta) {
     const td_tensor *w = td_input_constant(l, node, 1);
     td_shape in = td_input_draft(l, node, 0)->shape;
+    const td_value *input = td_input_value(l, node, 0);
     if (!in.flat) {
-        return td_refuse(l,
-                         "its input is [N, %d, %d, %d]; only [N, F] is supported, put a Flatten "
-                         "in front",
-                         in.c, in.h, in.w);
+        return td_refuse(l, "its input is %s; only [N, F] is supported, put a Flatten in front",
+                         td_value_text(l, input));
     }
     int64_t inputs = w->rank == 2 ? w->dims[transposed ? 0 : 1] : -1;
     int64_t outputs = w->rank == 2 ? w->dims[transposed ? 1 : 0] : -1;
@@ -130,7 +154,16 @@ static tdsnn_status lower_inner(td_lowerer *l, const td_source_node *node, bool 
                       .shape = {.c = (int)outputs, .h = 1, .w = 1, .flat = true},
                       .weights = w->floats,
                       .transposed = transposed};
-    status = take_bias(l, node, 2, draft.shape.c, beta, &draft.bias);
+    if (input->layout == TD_LAYOUT_FLAT_NHWC) {
+        status = td_count_elements(l, &l->copies, w->count, "elements of reordered constants");
+        draft.weights = status == TDSNN_OK ? permute_inputs(l, w, input->unflat, transposed) : NULL;
+    }
+    if (status == TDSNN_OK && draft.weights == NULL) {
+        status = TDSNN_ERR_RUNTIME;
+    }
+    if (status == TDSNN_OK) {
+        status = take_bias(l, node, 2, draft.shape.c, beta, &draft.bias);
+    }
     if (status != TDSNN_OK) {
         return status;
     }
@@ -140,7 +173,9 @@ static tdsnn_status lower_inner(td_lowerer *l, const td_source_node *node, bool 
             return TDSNN_ERR_RUNTIME;
         }
     }
-    return td_keep(l, node, &draft);
+    status = td_keep(l, node, &draft);
+    l->values[node->outputs[0]].layout = TD_LAYOUT_NCHW;
+    return status;
 }
 
 tdsnn_status td_lower_gemm(td_lowerer *l, const td_source_node *node) {
@@ -152,6 +187,32 @@ tdsnn_status td_lower_gemm(td_lowerer *l, const td_source_node *node) {
                        td_float_attribute(node, "beta", 1.0));
 }
 
+/* [N, H, W, Cin] times [Cin, C]: an inner product at every position, a convolution of one tap. */
+static tdsnn_status lower_pointwise(td_lowerer *l, const td_source_node *node) {
+    const td_tensor *w = td_input_constant(l, node, 1);
+    td_draft draft = td_pointwise(l, node, 0, TD_OP_CONV);
+    if (w->rank != 2 || w->dims[0] != draft.shape.c || w->dims[1] < 1 ||
+        w->dims[1] > TD_MAX_EXTENT) {
+        return td_broken(l, "its weights '%s' are %s and its input is %s",
+                         td_input_name(l, node, 1), td_dims_text(l, w),
+                         td_value_text(l, td_input_value(l, node, 0)));
+    }
+    tdsnn_status status = take_weights(l, node, 1);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    draft.shape.c = (int)w->dims[1];
+    draft.window = TD_WINDOW_ONE;
+    draft.groups = 1;
+    draft.weights = w->floats;
+    draft.transposed = true;
+    status = take_bias(l, node, 2, draft.shape.c, 1.0, &draft.bias);
+    return status == TDSNN_OK ? td_keep(l, node, &draft) : status;
+}
+
 tdsnn_status td_lower_matmul(td_lowerer *l, const td_source_node *node) {
+    if (td_input_value(l, node, 0)->layout == TD_LAYOUT_NHWC) {
+        return lower_pointwise(l, node);
+    }
     return lower_inner(l, node, true, 1.0, 1.0);
 }

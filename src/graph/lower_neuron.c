@@ -1,70 +1,73 @@
-/* Rows that are activations, pools and codes: Relu, MaxPool, TemporalCode, Softmax. */
-#include <stdint.h>
+/* Rows that are activations and codes: Relu, Clip, LeakyRelu, TemporalCode, Softmax. */
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "graph/lower_internal.h"
 
-/* A draft of one input and the input's shape. */
-static td_draft pointwise(td_lowerer *l, const td_source_node *node, td_op op) {
-    return (td_draft){.op = op,
-                      .input_count = 1,
-                      .inputs = &l->values[node->inputs[0]].draft,
-                      .shape = td_input_draft(l, node, 0)->shape};
-}
-
 tdsnn_status td_lower_relu(td_lowerer *l, const td_source_node *node) {
-    td_draft draft = pointwise(l, node, TD_OP_RELU);
+    td_draft draft = td_pointwise(l, node, 0, TD_OP_RELU);
     return td_keep(l, node, &draft);
 }
 
-/* Whether every output's window has a member inside the input. */
-static bool has_members(const td_axis *axis, int outputs, int size) {
-    for (int o = 0; o < outputs; o++) {
-        int first, end;
-        td_axis_taps(axis, o, size, &first, &end);
-        if (first == end) {
-            return false;
+/* One end of a Clip: the attribute of old opsets, else the input; `otherwise` where it is left out.
+ * An infinite one is as good as none. */
+static tdsnn_status read_bound(td_lowerer *l, const td_source_node *node, const char *name,
+                               int input, float otherwise, float *out) {
+    const td_attribute *attribute = td_source_attribute(node, name);
+    const td_tensor *tensor = td_input_constant(l, node, input);
+    *out = attribute != NULL ? attribute->f : otherwise;
+    if (tensor != NULL) {
+        if (tensor->type != TD_TYPE_FLOAT || tensor->count != 1) {
+            return td_broken(l, "its %s '%s' is not one float", name,
+                             td_input_name(l, node, input));
         }
+        *out = tensor->floats[0];
     }
-    return true;
-}
-
-/* A pool's window has a synapse a tap, like a depthwise convolution's, but no file pays for them.
- */
-static tdsnn_status count_taps(td_lowerer *l, const td_draft *pool) {
-    size_t taps = SIZE_MAX, window;
-    if (td_size_mul((size_t)pool->window.y.kernel, (size_t)pool->window.x.kernel, &window)) {
-        (void)td_size_mul((size_t)pool->shape.c, window, &taps);
+    if (isnan(*out)) {
+        return td_broken(l, "its %s is not a number", name);
     }
-    return td_count_elements(l, &l->weights, taps, "weights and taps of pools");
-}
-
-tdsnn_status td_lower_maxpool(td_lowerer *l, const td_source_node *node) {
-    td_draft draft = pointwise(l, node, TD_OP_MAXPOOL);
-    td_shape in = draft.shape;
-    const td_attribute *kernel = td_source_attribute(node, "kernel_shape");
-    if (kernel == NULL) {
-        return td_broken(l, "it has no kernel_shape");
-    }
-    if (in.flat || kernel->count != 2) {
-        return td_refuse(l, "only 2-D pooling of [N, C, H, W] is supported");
-    }
-    tdsnn_status status = td_lower_window(l, node, kernel->ints, &draft.shape, &draft.window);
-    if (status == TDSNN_OK) {
-        status = count_taps(l, &draft);
-    }
-    if (status != TDSNN_OK) {
-        return status;
-    }
-    status = td_keep(l, node, &draft); /* first: it bounds the outputs that are looked at below */
-    if (status != TDSNN_OK) {
-        return status;
-    }
-    if (!has_members(&draft.window.y, draft.shape.h, in.h) ||
-        !has_members(&draft.window.x, draft.shape.w, in.w)) {
-        return td_refuse(l, "one of its windows lies in the padding altogether; use smaller pads");
-    }
+    *out = isinf(*out) ? copysignf(FLT_MAX, *out) : *out;
     return TDSNN_OK;
+}
+
+tdsnn_status td_lower_clip(td_lowerer *l, const td_source_node *node) {
+    td_draft draft = td_pointwise(l, node, 0, TD_OP_CLIP);
+    tdsnn_status status = read_bound(l, node, "min", 1, -FLT_MAX, &draft.low);
+    if (status == TDSNN_OK) {
+        status = read_bound(l, node, "max", 2, FLT_MAX, &draft.high);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    if (draft.low > 0.0f || draft.high <= 0.0f) {
+        return td_refuse(l,
+                         "it clips to %g .. %g; supported are ends with min <= 0 < max, as a "
+                         "silent neuron stands for 0",
+                         (double)draft.low, (double)draft.high);
+    }
+    bool open = draft.high == FLT_MAX;
+    if (open && draft.low == -FLT_MAX) {
+        return td_pass(l, node);
+    }
+    draft.low += 0.0f; /* no -0 */
+    if (open && draft.low == 0.0f) {
+        return td_lower_relu(l, node);
+    }
+    return td_keep(l, node, &draft);
+}
+
+tdsnn_status td_lower_leaky_relu(td_lowerer *l, const td_source_node *node) {
+    td_draft draft = td_pointwise(l, node, 0, TD_OP_LEAKY);
+    draft.negative = (float)td_float_attribute(node, "alpha", (double)0.01f);
+    if (draft.negative == 0.0f) {
+        return td_lower_relu(l, node);
+    }
+    if (!(draft.negative > 0.0f) || isinf(draft.negative)) {
+        return td_refuse(l, "its slope alpha is %g; only a positive one is supported",
+                         (double)draft.negative);
+    }
+    return draft.negative == 1.0f ? td_pass(l, node) : td_keep(l, node, &draft);
 }
 
 static tdsnn_status read_rounding(td_lowerer *l, const char *text, tdsnn_rounding *rounding) {
@@ -92,7 +95,7 @@ static tdsnn_status read_table(td_lowerer *l, const td_source_node *node, int in
 }
 
 /* All five attributes stand on every node: nothing is assumed. */
-static tdsnn_status read_code(td_lowerer *l, const td_source_node *node, tdsnn_code *code) {
+static tdsnn_status fill_code(td_lowerer *l, const td_source_node *node, tdsnn_code *code) {
     for (const td_attribute_spec *spec = l->op->attributes; spec->name != NULL; spec++) {
         if (td_source_attribute(node, spec->name) == NULL) {
             return td_broken(l, "its attribute '%s' is missing; convert the network again",
@@ -120,33 +123,49 @@ static tdsnn_status read_code(td_lowerer *l, const td_source_node *node, tdsnn_c
     return status;
 }
 
-tdsnn_status td_lower_code(td_lowerer *l, const td_source_node *node) {
+tdsnn_status td_read_code(td_lowerer *l, const td_source_node *node, const tdsnn_code **out) {
     tdsnn_code *code = td_arena_alloc(l->scratch, 1, sizeof *code);
     const char *place =
         td_arena_printf(l->scratch, "%s: node '%s' (%s)", l->source->path, node->name, node->op);
     if (code == NULL || place == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    tdsnn_status status = read_code(l, node, code);
+    tdsnn_status status = fill_code(l, node, code);
     if (status != TDSNN_OK) {
         return status;
     }
+    *out = code;
     status = tdsnn_code_check(l->ctx, code);
-    if (status != TDSNN_OK) {
-        return td_error_in(l->ctx, status, place);
-    }
-    td_draft draft = pointwise(l, node, TD_OP_CODE);
-    draft.code = code;
-    return td_keep(l, node, &draft);
+    return status == TDSNN_OK ? TDSNN_OK : td_error_in(l->ctx, status, place);
+}
+
+tdsnn_status td_lower_code(td_lowerer *l, const td_source_node *node) {
+    td_draft draft = td_pointwise(l, node, 0, TD_OP_CODE);
+    tdsnn_status status = td_read_code(l, node, &draft.code);
+    return status == TDSNN_OK ? td_keep(l, node, &draft) : status;
 }
 
 /* Of [N, F] over F: axis 1 or -1, where the old meaning (from opset 13 on, one axis; before, all
- * from `axis` on) and the new one agree. */
+ * from `axis` on) and the new one agree. [N, C, 1, 1] over C is flattened first. */
 static tdsnn_status lower_softmax(td_lowerer *l, const td_source_node *node, td_op op) {
-    td_draft draft = pointwise(l, node, op);
+    td_draft draft = td_pointwise(l, node, 0, op);
     int64_t axis = td_int_attribute(node, "axis", l->source->opset < 13 ? 1 : -1);
-    if (!draft.shape.flat || (axis != 1 && axis != -1)) {
+    td_shape shape = draft.shape;
+    bool column = !shape.flat && shape.h == 1 && shape.w == 1;
+    if ((!shape.flat && !column) || (axis != 1 && !(axis == (shape.flat ? -1 : -3)))) {
         return td_refuse(l, "only that of [N, F] over F is supported; put a Flatten in front");
+    }
+    int index;
+    if (column) {
+        td_draft flat = td_pointwise(l, node, 0, TD_OP_FLATTEN);
+        flat.shape.flat = true;
+        flat.suffix = "flat";
+        tdsnn_status status = td_draft_add(l, &flat, &index);
+        if (status != TDSNN_OK) {
+            return status;
+        }
+        draft.inputs = &index;
+        draft.shape.flat = true;
     }
     return td_keep(l, node, &draft);
 }
