@@ -40,28 +40,62 @@ const cli_option cli_common_options[] = {{.kind = CLI_FLAG,
                                           .offset = offsetof(cli_arguments, version)},
                                          {.kind = CLI_END}};
 
-const cli_option cli_data_options[] = {{.kind = CLI_SCALE,
-                                        .name = "scale",
-                                        .value = "F",
-                                        .help =
-                                            "what a raw value is multiplied by, as 0.5 or 1/255\n"
-                                            "(1/255 for pictures, 1 for arrays)",
-                                        .offset = offsetof(cli_data_arguments, scale)},
-                                       {.kind = CLI_REAL,
-                                        .name = "low",
-                                        .value = "F",
-                                        .help = "smallest of the random values (0)",
-                                        .offset = offsetof(cli_data_arguments, low),
-                                        .low = -1e30,
-                                        .high = 1e30},
-                                       {.kind = CLI_REAL,
-                                        .name = "high",
-                                        .value = "F",
-                                        .help = "bound of the random values, itself left out (1)",
-                                        .offset = offsetof(cli_data_arguments, high),
-                                        .low = -1e30,
-                                        .high = 1e30},
-                                       {.kind = CLI_END}};
+const cli_option cli_data_options[] = {
+    {.kind = CLI_SCALE,
+     .name = "scale",
+     .value = "F",
+     .help = "what a raw value is multiplied by, as 0.5 or 1/255\n"
+             "(1/255 for pictures, 1 for arrays)",
+     .offset = offsetof(cli_data_arguments, scale)},
+    {.kind = CLI_LIST,
+     .name = "mean",
+     .value = "A,B,C",
+     .help = "what is subtracted from the scaled values, a number\n"
+             "a channel or one for all",
+     .offset = offsetof(cli_data_arguments, mean),
+     .low = -1e30,
+     .high = 1e30},
+    {.kind = CLI_LIST,
+     .name = "std",
+     .value = "A,B,C",
+     .help = "what they are divided by then",
+     .offset = offsetof(cli_data_arguments, std),
+     .low = 1e-30,
+     .high = 1e30},
+    {.kind = CLI_CHOICE,
+     .name = "layout",
+     .value = "nchw|nhwc",
+     .help = "of npz and npy arrays with four dimensions (nchw)",
+     .offset = offsetof(cli_data_arguments, layout)},
+    {.kind = CLI_INT,
+     .name = "resize",
+     .value = "N",
+     .help = "bring the shorter side of images to N pixels",
+     .offset = offsetof(cli_data_arguments, resize),
+     .low = 1,
+     .high = 32768},
+    {.kind = CLI_INT,
+     .name = "crop",
+     .value = "N",
+     .help = "then keep the N x N pixels in their middle",
+     .offset = offsetof(cli_data_arguments, crop),
+     .low = 1,
+     .high = 32768},
+    {.kind = CLI_REAL,
+     .name = "low",
+     .value = "F",
+     .help = "smallest of the random values (0)",
+     .offset = offsetof(cli_data_arguments, low),
+     .low = -1e30,
+     .high = 1e30},
+    {.kind = CLI_REAL,
+     .name = "high",
+     .value = "F",
+     .help = "bound of the random values, itself left out (1)",
+     .offset = offsetof(cli_data_arguments, high),
+     .low = -1e30,
+     .high = 1e30},
+    {.kind = CLI_END}};
 
 const char cli_data_footer[] =
     "DATA is one of\n"
@@ -69,6 +103,8 @@ const char cli_data_footer[] =
     "                10,000 to test on\n"
     "  mnist:DIR     MNIST's four IDX files, .gz or not\n"
     "  cifar10:DIR   CIFAR-10's binary files, .gz or not\n"
+    "  images:PATH   JPEG and PNG: one picture; a folder with val.txt (file and\n"
+    "                class index a line) or with a folder for each class\n"
     "  npz:FILE      arrays x and, if there, y\n"
     "  npy:FILE      one array, unlabelled\n"
     "  random[:N]    N (64) samples of the network's input shape";
@@ -105,6 +141,56 @@ static tdsnn_status choose_scale(const cli_arguments *arguments, const tdsnn_mod
     return TDSNN_OK;
 }
 
+/* The numbers that a converted file carries under `key`, separated by commas; none: count 0. */
+static cli_list recorded_list(const tdsnn_model *model, const char *key) {
+    cli_list list = {0};
+    const char *text = tdsnn_model_metadata(model, key);
+    while (text != NULL && list.count < TDSNN_MAX_NORMALISED) {
+        char *end;
+        list.values[list.count] = strtod(text, &end);
+        list.count += end != text;
+        text = *end == ',' && end != text ? end + 1 : NULL;
+    }
+    return list;
+}
+
+/* As float32, which is what is computed with. */
+static bool same_list(const cli_list *a, const cli_list *b) {
+    bool same = a->count == b->count;
+    for (int i = 0; same && i < a->count; i++) {
+        same = (float)a->values[i] == (float)b->values[i];
+    }
+    return same;
+}
+
+/* The mean and standard deviation: those of the converted file, unless others were given. */
+static tdsnn_status choose_normalisation(const cli_arguments *arguments, const tdsnn_model *model,
+                                         const cli_data_arguments *given,
+                                         tdsnn_data_options *options) {
+    bool converted = tdsnn_model_metadata(model, "tdsnn.layout") != NULL;
+    cli_list mean = recorded_list(model, "tdsnn.mean"), std = recorded_list(model, "tdsnn.std");
+    if (given->mean.count != given->std.count) {
+        cli_error("--mean and --std belong together: give both, with as many numbers");
+        return TDSNN_ERR_USAGE;
+    }
+    if (converted && given->mean.count > 0 &&
+        (!same_list(&mean, &given->mean) || !same_list(&std, &given->std))) {
+        cli_error("%s: was converted with %s --mean and --std: leave them out, or convert again",
+                  arguments->model, mean.count == 0 ? "no" : "another");
+        return TDSNN_ERR_USAGE;
+    }
+    if (!converted) {
+        mean = given->mean;
+        std = given->std;
+    }
+    options->channels_normalised = mean.count < std.count ? mean.count : std.count;
+    for (int i = 0; i < options->channels_normalised; i++) {
+        options->mean[i] = (float)mean.values[i];
+        options->std[i] = (float)std.values[i];
+    }
+    return TDSNN_OK;
+}
+
 tdsnn_status cli_open_data(tdsnn_context *ctx, const cli_arguments *arguments,
                            const tdsnn_model *model, const char *spec, tdsnn_split split,
                            const cli_data_arguments *given, tdsnn_data **data) {
@@ -115,10 +201,16 @@ tdsnn_status cli_open_data(tdsnn_context *ctx, const cli_arguments *arguments,
         return cli_failed(ctx, status);
     }
     status = choose_scale(arguments, model, given->scale, &options.scale);
+    if (status == TDSNN_OK) {
+        status = choose_normalisation(arguments, model, given, &options);
+    }
     if (status != TDSNN_OK) {
         return status;
     }
     options.split = split;
+    options.resize = given->resize;
+    options.crop = given->crop;
+    options.layout = (tdsnn_layout)given->layout;
     options.seed = arguments->seed;
     options.low = (float)given->low;
     options.high = (float)given->high;
@@ -133,8 +225,9 @@ cli_sentence cli_describe_data(const tdsnn_data *data, tdsnn_split split, size_t
     const char *kind = !info.has_splits ? "" : split == TDSNN_SPLIT_TRAIN ? "training " : "test ";
     size_t used = count == 0 || count > info.samples ? info.samples : count;
     bool random = strncmp(info.spec, "random", 6) == 0; /* made in the network's own unit */
-    snprintf(sentence.s, sizeof sentence.s, "%s%s %ssample%s of %s%s%s",
+    snprintf(sentence.s, sizeof sentence.s, "%s%s %ssample%s of %s%s%s%s",
              used < info.samples ? "the first " : "", cli_count(used).s, kind, used == 1 ? "" : "s",
-             info.spec, random ? "" : ", scale ", random ? "" : cli_fraction(info.scale).s);
+             info.spec, random ? "" : ", scale ", random ? "" : cli_fraction(info.scale).s,
+             info.channels_normalised > 0 ? ", normalised" : "");
     return sentence;
 }

@@ -32,9 +32,12 @@ extern const cli_command cli_info, cli_convert, cli_eval, cli_verify;
 typedef struct cli_data_arguments {
     double scale; /* 0: not given */
     double low, high;
+    cli_list mean, std;
+    int layout; /* a tdsnn_layout */
+    int resize, crop;
 } cli_data_arguments;
 #define CLI_DATA_DEFAULTS                                                                          \
-    { 0.0, 0.0, 1.0 }
+    { .high = 1.0 }
 extern const cli_option cli_data_options[];
 extern const char cli_data_footer[];
 
@@ -45,8 +48,8 @@ tdsnn_status cli_failed(tdsnn_context *ctx, tdsnn_status status);
 tdsnn_status cli_load_model(tdsnn_context *ctx, const cli_arguments *arguments,
                             tdsnn_model **model);
 
-/* Opens data for a model: random data of its input's shape, and of the scale that a converted file
- * was made with. Errors: printed; TDSNN_ERR_USAGE if another scale was given. */
+/* Opens data for a model: random data of its input's shape, and of the scale and normalisation that
+ * a converted file was made with. Errors: printed; TDSNN_ERR_USAGE if others were given. */
 tdsnn_status cli_open_data(tdsnn_context *ctx, const cli_arguments *arguments,
                            const tdsnn_model *model, const char *spec, tdsnn_split split,
                            const cli_data_arguments *options, tdsnn_data **data);

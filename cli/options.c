@@ -165,6 +165,26 @@ static bool set_real(const cli_option *o, const char *text, double *field) {
     return true;
 }
 
+static bool set_list(const cli_option *o, const char *text, cli_list *list) {
+    const int most = (int)(sizeof list->values / sizeof list->values[0]);
+    const char *next = text;
+    list->count = 0;
+    for (bool more = true; more && list->count < most; next++) {
+        double *value = &list->values[list->count++];
+        more = next[strcspn(next, ",")] == ',';
+        if (!parse_real(next, more ? ',' : '\0', &next, value) || *value < o->low ||
+            *value > o->high) {
+            list->count = most + 1;
+        } else if (!more) {
+            return true;
+        }
+    }
+    char wanted[100];
+    snprintf(wanted, sizeof wanted, "1 to %d numbers from %g to %g with commas between", most,
+             o->low, o->high);
+    return wrong_value(o, text, wanted);
+}
+
 static bool set_choice(const cli_option *o, const char *text, int *field) {
     const char *word = o->value;
     for (int index = 0;; index++) {
@@ -211,6 +231,8 @@ static bool set(slot *s, const char *text) {
     case CLI_SCALE:
         return parse_scale(text, field) ||
                wrong_value(o, text, "a number above 0 or a fraction, as 0.5 or 1/255");
+    case CLI_LIST:
+        return set_list(o, text, field);
     case CLI_CHOICE:
         return set_choice(o, text, field);
     case CLI_END:

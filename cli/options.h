@@ -16,8 +16,15 @@ typedef enum cli_kind {
     CLI_SEED,   /* uint64_t */
     CLI_REAL,   /* double */
     CLI_SCALE,  /* double: a decimal or a fraction, "1/255" */
+    CLI_LIST,   /* cli_list: numbers with commas between, "0.5,0.25" */
     CLI_CHOICE, /* int: the index of the word in `value`, "nearest|ceil" */
 } cli_kind;
+
+/* count 0: not given. */
+typedef struct cli_list {
+    int count;
+    double values[4];
+} cli_list;
 
 typedef struct cli_option {
     cli_kind kind;
@@ -26,7 +33,7 @@ typedef struct cli_option {
     const char *value; /* what the value is called in the help */
     const char *help;  /* lines separated by \n */
     size_t offset;     /* of the field, in the group's struct */
-    double low, high;  /* of CLI_INT, CLI_REAL: the range */
+    double low, high;  /* of CLI_INT, CLI_REAL, CLI_LIST: the range */
     const char *word;  /* of CLI_INT: a word that may stand for word_value, or NULL */
     int word_value;
     bool required;

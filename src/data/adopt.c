@@ -12,8 +12,12 @@ static tdsnn_status read_arrays(tdsnn_context *ctx, const tdsnn_data *data, size
                                 float *values, int *label) {
     (void)ctx;
     size_t count = data->samples.count / data->info.samples;
-    for (size_t i = 0; i < count; i++) {
-        values[i] = scaled(data, index * count + i);
+    size_t channels = data->channels_last ? (size_t)data->info.shape[0] : 1;
+    size_t plane = count / channels;
+    for (size_t c = 0; c < channels; c++) {
+        for (size_t i = 0; i < plane; i++) {
+            values[c * plane + i] = scaled(data, index * count + i * channels + c);
+        }
     }
     *label = data->info.labelled ? (int)td_array_at(&data->labels, index) : -1;
     return TDSNN_OK;
@@ -24,7 +28,9 @@ static tdsnn_status set_shape(tdsnn_context *ctx, const char *place, tdsnn_data 
     const size_t *d = data->samples.dims;
     const size_t shapes[TD_ARRAY_RANK + 1][3] = {
         {0, 0, 0}, {1, 1, 1}, {d[1], 1, 1}, {1, d[1], d[2]}, {d[1], d[2], d[3]}};
-    const size_t *shape = shapes[data->samples.rank];
+    const size_t last[3] = {d[3], d[1], d[2]};
+    data->channels_last = data->channels_last && data->samples.rank == 4;
+    const size_t *shape = data->channels_last ? last : shapes[data->samples.rank];
     for (int i = 0; i < 3; i++) {
         if (shape[i] == 0 || shape[i] > INT_MAX) {
             return td_error(ctx, TDSNN_ERR_INPUT,

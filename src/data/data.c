@@ -16,6 +16,7 @@ static const struct reader {
     {"glyphs", NOTHING, "glyphs", td_data_open_glyphs},
     {"mnist", REQUIRED, "mnist:DIR", td_data_open_mnist},
     {"cifar10", REQUIRED, "cifar10:DIR", td_data_open_cifar10},
+    {"images", REQUIRED, "images:PATH", td_data_open_images},
     {"random", OPTIONAL, "random[:N]", td_data_open_random},
     {"npy", REQUIRED, "npy:FILE", td_data_open_npy},
     {"npz", REQUIRED, "npz:FILE", td_data_open_npz},
@@ -49,7 +50,11 @@ static tdsnn_status check_options(tdsnn_context *ctx, const tdsnn_data_options *
         return td_error(ctx, TDSNN_ERR_USAGE, "a scale of %g: give a number above 0",
                         options->scale);
     }
-    return TDSNN_OK;
+    if (options->resize < 0 || options->crop < 0) {
+        return td_error(ctx, TDSNN_ERR_USAGE, "resize to %d, crop to %d: give sizes above 0",
+                        options->resize, options->crop);
+    }
+    return td_normalisation_check(ctx, options);
 }
 
 tdsnn_status tdsnn_data_open(tdsnn_context *ctx, const char *spec,
@@ -83,6 +88,9 @@ tdsnn_status tdsnn_data_open(tdsnn_context *ctx, const char *spec,
     opened->options = *options;
     opened->info.spec = opened->spec = strcpy(copy, spec);
     status = reader->open(ctx, argument, opened);
+    if (status == TDSNN_OK) {
+        status = td_normalisation_set(ctx, opened);
+    }
     if (status != TDSNN_OK) {
         tdsnn_data_close(opened);
         return status;
@@ -94,6 +102,9 @@ tdsnn_status tdsnn_data_open(tdsnn_context *ctx, const char *spec,
 void tdsnn_data_close(tdsnn_data *data) {
     if (data == NULL) {
         return;
+    }
+    if (data->own != NULL) {
+        data->close_own(data->own);
     }
     td_array_free(&data->samples);
     td_array_free(&data->labels);

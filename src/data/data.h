@@ -19,6 +19,9 @@ struct tdsnn_data {
     tdsnn_data_options options;
     char *spec;
     td_data_read_fn read;
+    bool channels_last; /* samples are [N][H][W][C] */
+    void *own;          /* of the reader, NULL: nothing; close_own frees it */
+    void (*close_own)(void *own);
     td_array samples, labels; /* of data that lies in memory; labels of type UINT8 .. INT64 */
 };
 
@@ -28,14 +31,22 @@ typedef tdsnn_status (*td_data_open_fn)(tdsnn_context *ctx, const char *argument
 tdsnn_status td_data_open_glyphs(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_mnist(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_cifar10(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
+tdsnn_status td_data_open_images(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_random(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_npy(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_npz(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 
-/* Makes data->samples, [N], [N][F], [N][H][W] or [N][C][H][W], and data->labels, [N] or empty, the
+/* Makes data->samples, [N], [N][F], [N][H][W] or [N][C][H][W] (if
+ * data->channels_last: [N][H][W][C]), and data->labels, [N] or empty, the
  * data set. `place` is the file, for messages; scale: in force where the options name none.
  * Errors: TDSNN_ERR_INPUT if they contradict each other, a value is not finite or a label is no
  * class. */
 tdsnn_status td_data_adopt(tdsnn_context *ctx, const char *place, double scale, tdsnn_data *data);
+
+/* Whether the options' means and standard deviations can be used, whatever the data is.
+ * Errors: TDSNN_ERR_USAGE. */
+tdsnn_status td_normalisation_check(tdsnn_context *ctx, const tdsnn_data_options *options);
+/* Tells them in data->info. Errors: TDSNN_ERR_USAGE if the samples have other channels. */
+tdsnn_status td_normalisation_set(tdsnn_context *ctx, tdsnn_data *data);
 
 #endif

@@ -4,6 +4,7 @@
 
 tdsnn_status td_data_open_npy(tdsnn_context *ctx, const char *argument, tdsnn_data *data) {
     td_stream *stream;
+    data->channels_last = data->options.layout == TDSNN_LAYOUT_NHWC;
     tdsnn_status status = td_stream_open(ctx, argument, &stream);
     if (status != TDSNN_OK) {
         return status;
@@ -27,6 +28,7 @@ static tdsnn_status read_entry(tdsnn_context *ctx, td_archive *archive, const ch
 
 tdsnn_status td_data_open_npz(tdsnn_context *ctx, const char *argument, tdsnn_data *data) {
     td_archive *archive;
+    data->channels_last = data->options.layout == TDSNN_LAYOUT_NHWC;
     tdsnn_status status = td_archive_open(ctx, argument, &archive);
     if (status != TDSNN_OK) {
         return status;

@@ -100,6 +100,15 @@ def test_usage(converted):
     fails('unknown data', 2, ["'glyph'", 'mnist:DIR'], 'eval', converted, '--data', 'glyph')
     fails('a scale other than the file was made with', 2, ['1/255', '--scale 1 '], 'eval', converted,
           '--data', 'glyphs', '--scale', '1')
+    for what, wanted, given in (
+            ('a mean without a standard deviation', '--std', ['--mean', '0.5']),
+            ('another mean than the file was made with', 'converted', ['--mean=0.5', '--std=0.5']),
+            ('a list that ends in a comma', '--mean', ['--mean', '0.5,']),
+            ('a list that is too long', '1 to 4', ['--mean', '1,2,3,4,5']),
+            ('a standard deviation of 0', '--std', ['--std', '1,0,1'])):
+        fails(what, 2, [wanted], 'eval', converted, '--data', 'glyphs', *given)
+    fails('means of other channels', 2, ['C = 1'], 'eval', SOURCE, '--data', 'glyphs', '--mean',
+          '0.5,0.5,0.5', '--std', '1,1,1')
     fails('verify wants a spiking network', 2, ['plain'], 'verify', SOURCE, '--data', 'glyphs')
     ok(tdsnn('eval', converted, '--data', 'glyphs', '--limit', '2', '--scale', '1/255')[0] == 0,
        'the same scale again is fine')

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "data/normalise.h"
 #include "tap.h"
 
 static bool refused(tdsnn_context *ctx, const char *spec, tdsnn_data_options options,
@@ -48,6 +49,56 @@ static void test_refusals(tdsnn_context *ctx) {
     ok(refused(ctx, "random", wrong, "2x0x2"), "random samples without a shape");
     wrong.shape[0] = wrong.shape[1] = wrong.shape[2] = 2000000000;
     ok(refused(ctx, "random", wrong, "2000000000"), "random samples of an impossible shape");
+}
+
+static void test_normalisation(tdsnn_context *ctx) {
+    tdsnn_data_options options = TDSNN_DATA_OPTIONS_INIT;
+    tdsnn_data *data = NULL;
+    options.shape[0] = 3;
+    options.shape[1] = options.shape[2] = 2;
+    options.channels_normalised = 3;
+    for (int c = 0; c < 3; c++) {
+        options.mean[c] = 0.1f * (float)(c + 1);
+        options.std[c] = 0.5f / (float)(c + 1);
+    }
+    ok(tdsnn_data_open(ctx, "random:1", &options, &data) == TDSNN_OK, "normalised data opens");
+    tdsnn_data_info info = tdsnn_data_get_info(data);
+    ok(info.channels_normalised == 3 && info.mean[2] == options.mean[2] &&
+           info.std[1] == options.std[1],
+       "the normalisation is told");
+    float raw[12], values[12], same[12];
+    tdsnn_data_read(ctx, data, 0, raw, NULL);
+    memcpy(values, raw, sizeof raw);
+    memcpy(same, raw, sizeof raw);
+    td_data_normalise(&info, values);
+    int wrong = 0, outside = 0;
+    for (int i = 0; i < 12; i++) {
+        wrong += values[i] != (raw[i] - options.mean[i / 4]) / options.std[i / 4];
+        outside += raw[i] < 0.0f || raw[i] >= 1.0f;
+    }
+    ok(wrong == 0 && outside == 0, "read as they are; (x - mean)/std a channel when asked");
+    info.channels_normalised = 1;
+    td_data_normalise(&info, same);
+    wrong = 0;
+    for (int i = 0; i < 12; i++) {
+        wrong += same[i] != (raw[i] - options.mean[0]) / options.std[0];
+    }
+    ok(wrong == 0, "one mean for all channels");
+    info.channels_normalised = 0;
+    memcpy(values, raw, sizeof raw);
+    td_data_normalise(&info, values);
+    ok(memcmp(values, raw, sizeof raw) == 0, "no mean changes nothing");
+    tdsnn_data_close(data);
+    options.channels_normalised = 2;
+    ok(refused(ctx, "random", options, "C = 3"), "means for other channels");
+    options.channels_normalised = 5;
+    ok(refused(ctx, "random", options, "at most 4"), "too many means");
+    options.channels_normalised = 3;
+    options.std[1] = 0.0f;
+    ok(refused(ctx, "random", options, "channel 1"), "a standard deviation of 0");
+    options.std[1] = 1.0f;
+    options.mean[2] = NAN;
+    ok(refused(ctx, "random", options, "channel 2"), "a mean that is no number");
 }
 
 typedef struct reading {
@@ -134,6 +185,7 @@ static void test_glyphs(tdsnn_context *ctx) {
 int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
     test_refusals(ctx);
+    test_normalisation(ctx);
     test_random(ctx);
     test_glyphs(ctx);
     tdsnn_context_destroy(ctx);

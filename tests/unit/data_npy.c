@@ -101,6 +101,34 @@ static void test_shapes(tdsnn_context *ctx) {
     }
 }
 
+/* Channels behind rows and columns, in the file alone. */
+static void test_layout(tdsnn_context *ctx) {
+    uint8_t elements[2 * 2 * 2 * 3];
+    for (size_t i = 0; i < sizeof elements; i++) {
+        elements[i] = (uint8_t)i;
+    }
+    file f = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2, 2, 3), }", elements,
+                 sizeof elements);
+    char spec[160];
+    tdsnn_data *data = NULL;
+    tdsnn_data_options options = TDSNN_DATA_OPTIONS_INIT;
+    options.layout = TDSNN_LAYOUT_NHWC;
+    snprintf(spec, sizeof spec, "npy:%s", scratch_write("a.npy", f.bytes, f.size));
+    bool right = tdsnn_data_open(ctx, spec, &options, &data) == TDSNN_OK;
+    tdsnn_data_info info = tdsnn_data_get_info(data);
+    ok(right && info.shape[0] == 3 && info.shape[1] == 2 && info.shape[2] == 2,
+       "nhwc: the last dimension is the channels");
+    float values[12];
+    int wrong = tdsnn_data_read(ctx, data, 1, values, NULL) != TDSNN_OK;
+    for (int c = 0; c < 3; c++) {
+        for (int i = 0; i < 4; i++) {
+            wrong += values[c * 4 + i] != (float)(12 + i * 3 + c);
+        }
+    }
+    ok(wrong == 0, "nhwc: read as [C][H][W]");
+    tdsnn_data_close(data);
+}
+
 static void test_refusals(tdsnn_context *ctx) {
     const float some[] = {1, 2, 3, 4};
     static const struct {
@@ -212,6 +240,7 @@ int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
     test_types(ctx);
     test_shapes(ctx);
+    test_layout(ctx);
     test_refusals(ctx);
     const float some[] = {1, 2, 3, 4};
     file f = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", some, sizeof some);
