@@ -8,45 +8,51 @@
 #include <math.h>
 #include <string.h>
 
-/* One pre-synaptic population and its synapses. */
+/* One pre-synaptic population and its synapses. The two halves of a pair are two populations, whose
+ * synapses differ in sign. */
 typedef struct population {
-    int source;
-    td_shape view;
-    td_window window;
-    int groups;
-    bool silent_zeros; /* its code has offset 0: a spike at T = 0 may stay away */
-    double *weights;   /* [Cin][kh][kw][outputs of the group]: -w_i s_i; +1 of a pool */
+    td_synapses synapses; /* geometry alone: the weights are below */
+    td_shape grid;        /* the neurons that are heard, and those of their channels that are not */
+    size_t first, count;  /* those heard, of the source's spike times */
+    size_t offset;        /* of the first of them in the grid */
+    bool silent_zeros;    /* its code has offset 0: a spike at T = 0 may stay away */
+    int reaches;          /* the half of the layer that it reaches; EVERY_HALF: all */
+    double *weights;      /* [inputs][kh][kw][outputs of the group]: -w_i s_i; +1 of a pool */
     size_t weight_count;
     size_t late;       /* the neuron whose spike is a step late, a fault; SIZE_MAX: none */
-    int16_t *arrivals; /* [neuron] when its spike arrives; -1: it sends none */
+    int16_t *arrivals; /* [count] when its spike arrives; -1: it sends none */
 } population;
+
+#define EVERY_HALF (-1)
 
 struct td_clock_layer {
     td_arena *arena;
     td_layer_kind kind;
     td_shape shape;
-    size_t neurons;
-    double leak, decay; /* of the code that the layer reads; 1 at a pool: it does not leak */
-    int window;         /* steps of the longest pre-synaptic window */
-    int steps;          /* K of the layer's own code */
+    int halves;           /* 2 for pairs: the second encodes -A, all its synapses are negated */
+    size_t half, neurons; /* neurons of one half, and of all */
+    double leak, decay;   /* of the code that the layer reads; 1 at a pool: it does not leak */
+    int window;           /* steps of the longest pre-synaptic window */
+    int steps;            /* K of the layer's own code */
     double thresholds[TDSNN_MAX_STEPS];
     double ticks[TDSNN_MAX_STEPS]; /* [j]: w_tick(j) / exp(-T_il/L), j = 1 .. K-1 */
     double *bias;                  /* [neuron] b */
     double *constant;              /* [neuron] sum w_i s_i of the taps present (offset 0) */
-    double *theta;                 /* [neuron] of a pool: the members present */
+    double *theta;                 /* [neuron] of a pool: the members present, or 1 */
     int population_count;
     population *populations;
-    /* the neurons' state */
+    /* the neurons' state, [half][position][channel] */
     double *potential;     /* [neuron] V */
     double *held;          /* [neuron] U: what silent spikes would have added; does not leak */
     bool *fired;           /* [neuron] of a pool */
     int16_t *last_arrival; /* [neuron] for the counter; -1: nothing has arrived */
 };
 
-/* The place of neuron [position][channel] in C, H, W order. */
+/* The place of neuron [half][position][channel] in the order of spike times. */
 static size_t chw(const td_clock_layer *l, size_t n) {
     size_t channels = (size_t)l->shape.c, plane = (size_t)l->shape.h * (size_t)l->shape.w;
-    return n % channels * plane + n / channels;
+    size_t in_half = n % l->half;
+    return n - in_half + in_half % channels * plane + in_half / channels;
 }
 
 /* ------------------------------------------------------------------------------------ compiling */
@@ -61,9 +67,9 @@ static void compile_ticks(td_clock_layer *l) {
 }
 
 /* Where weight [c][i][ky][kx] of the file lies in population.weights. */
-static size_t weight_place(const population *p, int channels, size_t file_place) {
-    size_t window = (size_t)p->window.y.kernel * (size_t)p->window.x.kernel;
-    size_t inputs = (size_t)(p->view.c / p->groups), outputs = (size_t)(channels / p->groups);
+static size_t weight_place(const td_synapses *s, size_t file_place) {
+    size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
+    size_t inputs = (size_t)(s->inputs / s->groups), outputs = (size_t)(s->outputs / s->groups);
     size_t tap = file_place % window, i = file_place / window % inputs;
     size_t c = file_place / window / inputs;
     return ((c / outputs * inputs + i) * window + tap) * outputs + c % outputs;
@@ -76,87 +82,168 @@ static bool reading_output(const td_axis *a, int in, int k, int outputs, int *ou
     return distance >= 0 && distance % a->stride == 0 && *out < outputs;
 }
 
-/* Walks the synapses that leave pre-synaptic neuron (channel, y, x), a tap at a time: `to` is the
- * first post-synaptic neuron, `from` the first weight, of a run of `outputs` each. */
-typedef struct fan_out {
-    const td_clock_layer *layer;
-    const population *p;
-    int channel, y, x;
-    int ky, kx; /* the tap to try next */
-    size_t outputs, to, from;
-} fan_out;
+/* The taps of a window that read one position: pairs (ky, kx) and the output (y, x) of each. */
+typedef struct readers {
+    const td_window *window;
+    td_shape outputs;
+    int in_y, in_x;
+    int next; /* the tap to try */
+    int y, x; /* of the last found */
+} readers;
 
-static fan_out fan_out_of(const td_clock_layer *l, const population *p, size_t neuron) {
-    size_t width = (size_t)p->view.w, plane = (size_t)p->view.h * width;
-    return (fan_out){.layer = l,
-                     .p = p,
-                     .channel = (int)(neuron / plane),
-                     .y = (int)(neuron % plane / width),
-                     .x = (int)(neuron % width),
-                     .outputs = (size_t)(l->shape.c / p->groups)};
-}
-
-/* The next run; false when there is none left. */
-static bool fan_out_next(fan_out *f) {
-    const td_window *w = &f->p->window;
-    td_shape post = f->layer->shape;
-    for (; f->ky < w->y.kernel; f->ky++, f->kx = 0) {
-        int oy, ox;
-        if (!reading_output(&w->y, f->y, f->ky, post.h, &oy)) {
-            continue;
-        }
-        while (f->kx < w->x.kernel) {
-            int kx = f->kx++;
-            if (reading_output(&w->x, f->x, kx, post.w, &ox)) {
-                size_t group = (size_t)(f->channel / (f->p->view.c / f->p->groups));
-                size_t position = (size_t)oy * (size_t)post.w + (size_t)ox;
-                size_t row = (size_t)f->channel * (size_t)w->y.kernel + (size_t)f->ky;
-                f->to = position * (size_t)post.c + group * f->outputs;
-                f->from = (row * (size_t)w->x.kernel + (size_t)kx) * f->outputs;
-                return true;
-            }
+static bool readers_next(readers *r, int *tap) {
+    const td_window *w = r->window;
+    while (r->next < w->y.kernel * w->x.kernel) {
+        *tap = r->next++;
+        if (reading_output(&w->y, r->in_y, *tap / w->x.kernel, r->outputs.h, &r->y) &&
+            reading_output(&w->x, r->in_x, *tap % w->x.kernel, r->outputs.w, &r->x)) {
+            return true;
         }
     }
     return false;
 }
 
-/* Adds, for every synapse present, what `sum` collects of its weight: -(-w s) into the constant
- * of the all-firing mode, 1 into the theta of a pool. */
-static void sum_synapses(const td_clock_layer *l, const population *p, double sign, double *sum) {
-    size_t count = td_shape_count(p->view);
-    for (size_t i = 0; i < count; i++) {
-        fan_out f = fan_out_of(l, p, i);
-        while (fan_out_next(&f)) {
-            for (size_t o = 0; o < f.outputs; o++) {
-                sum[f.to + o] += sign * p->weights[f.from + o];
-            }
+/* Walks the synapses that leave one pre-synaptic neuron, a tap at a time: `to` is the first
+ * post-synaptic neuron (of the first half), `from` the first weight, of a run of `outputs` each.
+ * Through an average, each place that counts the neuron is an input of its own, and the composed
+ * synapse weighs `share` times the weight. */
+typedef struct fan_out {
+    const td_clock_layer *layer;
+    const td_synapses *s;
+    td_shape grid;    /* of the neuron's population */
+    readers averages; /* the averages that count the neuron */
+    readers taps;     /* the taps that read one of them */
+    int channel;      /* of the neuron in its population */
+    int input;        /* 0 .. s->inputs - 1: what the taps read */
+    size_t outputs, to, from;
+    double share;
+} fan_out;
+
+/* Turns to input `place` of the view, [C][h][w]; false if the synapses do not leave it. */
+static bool fan_out_read(fan_out *f, size_t place) {
+    size_t width = (size_t)f->s->view.w, plane = (size_t)f->s->view.h * width;
+    f->input = (int)(place / plane) - f->s->first_input;
+    f->taps = (readers){.window = &f->s->window,
+                        .outputs = f->layer->shape,
+                        .in_y = (int)(place % plane / width),
+                        .in_x = (int)(place % width)};
+    return f->input >= 0 && f->input < f->s->inputs;
+}
+
+/* Turns to the next average that counts the neuron; false when there is none left. */
+static bool fan_out_next_average(fan_out *f) {
+    td_shape means = f->s->averaged;
+    int tap, y0, y1, x0, x1;
+    while (readers_next(&f->averages, &tap)) {
+        size_t line = (size_t)f->channel * (size_t)means.h + (size_t)f->averages.y;
+        if (fan_out_read(f, line * (size_t)means.w + (size_t)f->averages.x)) {
+            td_axis_taps(&f->s->average.y, f->averages.y, f->grid.h, &y0, &y1);
+            td_axis_taps(&f->s->average.x, f->averages.x, f->grid.w, &x0, &x1);
+            f->share = (double)td_average_share(f->s, (y1 - y0) * (x1 - x0));
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A window without taps. */
+static const td_window no_window;
+
+static fan_out fan_out_of(const td_clock_layer *l, const population *p, size_t neuron) {
+    const td_synapses *s = &p->synapses;
+    size_t place = p->offset + neuron, width = (size_t)p->grid.w;
+    size_t plane = (size_t)p->grid.h * width;
+    fan_out f = {.layer = l,
+                 .s = s,
+                 .grid = p->grid,
+                 .outputs = (size_t)(s->outputs / s->groups),
+                 .share = 1.0};
+    if (s->averages) {
+        f.channel = (int)(place / plane);
+        f.averages = (readers){.window = &s->average,
+                               .outputs = s->averaged,
+                               .in_y = (int)(place % plane / width),
+                               .in_x = (int)(place % width)};
+        f.taps.window = &no_window;
+    } else {
+        fan_out_read(&f, place);
+    }
+    return f;
+}
+
+/* The next run; false when there is none left. */
+static bool fan_out_next(fan_out *f) {
+    const td_synapses *s = f->s;
+    td_shape post = f->layer->shape;
+    int tap;
+    while (!readers_next(&f->taps, &tap)) {
+        if (!s->averages || !fan_out_next_average(f)) {
+            return false;
+        }
+    }
+    size_t group = (size_t)(f->input / (s->inputs / s->groups));
+    size_t position = (size_t)f->taps.y * (size_t)post.w + (size_t)f->taps.x;
+    size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
+    f->to = position * (size_t)post.c + (size_t)s->first_output + group * f->outputs;
+    f->from = ((size_t)f->input * window + (size_t)tap) * f->outputs;
+    return true;
+}
+
+/* Adds a run of weights to one number of each neuron that they reach, of a pair's second half
+ * negated. */
+static void add_run(const td_clock_layer *l, const population *p, const fan_out *f, double factor,
+                    double *numbers) {
+    const double *weights = p->weights + f->from;
+    for (int half = 0; half < l->halves; half++) {
+        double *to = numbers + (size_t)half * l->half + f->to;
+        double times = half == 1 && p->reaches == EVERY_HALF ? -factor : factor;
+        for (size_t o = 0; o < f->outputs && (p->reaches == EVERY_HALF || p->reaches == half);
+             o++) {
+            to[o] += times * weights[o];
         }
     }
 }
 
+/* Adds, for every synapse present, what `sum` collects of its weight: -(-w s) into the constant
+ * of the all-firing mode, 1 into the theta of a pool. */
+static void sum_synapses(const td_clock_layer *l, const population *p, double sign, double *sum) {
+    for (size_t i = 0; i < p->count; i++) {
+        fan_out f = fan_out_of(l, p, i);
+        while (fan_out_next(&f)) {
+            add_run(l, p, &f, sign * f.share, sum);
+        }
+    }
+}
+
+/* The synapses of one half of a source: `worth` is what its value counts in A, 1 or -negative. */
 static tdsnn_status compile_population(td_clock_layer *l, const td_network *network,
-                                       const td_synapses *s, population *p) {
-    const tdsnn_code *code = network->layers[s->source].code;
+                                       const td_synapses *s, int half, population *p) {
+    const td_layer *source = &network->layers[s->source];
+    double worth = half == 0 ? 1.0 : -(double)source->negative;
     size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
-    size_t per_output = (size_t)(s->view.c / s->groups) * window;
-    *p = (population){.source = s->source,
-                      .view = s->view,
-                      .window = s->window,
-                      .groups = s->groups,
-                      .silent_zeros = code->offset == 0,
-                      .weight_count = (size_t)l->shape.c * per_output,
+    bool pool = l->kind == TD_LAYER_POOL;
+    *p = (population){.synapses = *s,
+                      .grid = s->averages ? source->shape : s->view,
+                      .silent_zeros = source->code->offset == 0,
+                      .reaches = pool ? half : EVERY_HALF,
+                      .weight_count = (size_t)s->outputs * (size_t)(s->inputs / s->groups) * window,
                       .late = SIZE_MAX};
+    size_t end;
+    td_synapses_heard(network, s, &p->offset, &end);
+    p->count = end - p->offset;
+    p->first = (size_t)half * td_shape_count(source->shape) + p->offset;
     p->weights = td_arena_alloc(l->arena, p->weight_count, sizeof *p->weights);
-    p->arrivals = td_arena_alloc(l->arena, td_shape_count(s->view), sizeof *p->arrivals);
+    p->arrivals = td_arena_alloc(l->arena, p->count, sizeof *p->arrivals);
     if (p->weights == NULL || p->arrivals == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
+    double unit = worth * (double)source->code->scale;
     for (size_t i = 0; i < p->weight_count; i++) {
-        p->weights[weight_place(p, l->shape.c, i)] =
-            l->kind == TD_LAYER_POOL ? 1.0 : -(double)s->weights[i] * (double)code->scale;
+        p->weights[weight_place(s, i)] = pool ? 1.0 : -(double)s->weights[i] * unit;
     }
-    l->window = code->steps > l->window ? code->steps : l->window;
-    if (l->kind == TD_LAYER_POOL) {
+    p->synapses.weights = p->synapses.packed = NULL; /* the network may go first */
+    l->window = source->code->steps > l->window ? source->code->steps : l->window;
+    if (pool) {
         sum_synapses(l, p, 1.0, l->theta);
     } else if (p->silent_zeros) {
         sum_synapses(l, p, -1.0, l->constant);
@@ -164,7 +251,26 @@ static tdsnn_status compile_population(td_clock_layer *l, const td_network *netw
     return TDSNN_OK;
 }
 
-static tdsnn_status allocate_neurons(td_clock_layer *l) {
+/* Every half of every source is a population. */
+static tdsnn_status compile_populations(td_clock_layer *l, const td_network *network,
+                                        const td_layer *layer) {
+    for (int k = 0; k < layer->synapse_count; k++) {
+        const td_synapses *s = &layer->synapses[k];
+        for (int half = 0; half < (network->layers[s->source].pair ? 2 : 1); half++) {
+            population *p = &l->populations[l->population_count++];
+            if (compile_population(l, network, s, half, p) != TDSNN_OK) {
+                return TDSNN_ERR_RUNTIME;
+            }
+        }
+    }
+    /* The smallest -x fires first: the second half of a pool waits for one spike alone. */
+    for (size_t n = l->half; l->kind == TD_LAYER_POOL && n < l->neurons; n++) {
+        l->theta[n] = l->theta[n] > 0.0 ? 1.0 : 0.0;
+    }
+    return TDSNN_OK;
+}
+
+static tdsnn_status allocate_neurons(td_clock_layer *l, int synapse_count) {
     double **arrays[] = {&l->bias, &l->constant, &l->theta, &l->potential, &l->held};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         *arrays[i] = td_arena_alloc(l->arena, l->neurons, sizeof(double));
@@ -174,7 +280,7 @@ static tdsnn_status allocate_neurons(td_clock_layer *l) {
     }
     l->fired = td_arena_alloc(l->arena, l->neurons, sizeof *l->fired);
     l->last_arrival = td_arena_alloc(l->arena, l->neurons, sizeof *l->last_arrival);
-    l->populations = td_arena_alloc(l->arena, (size_t)l->population_count, sizeof *l->populations);
+    l->populations = td_arena_alloc(l->arena, 2 * (size_t)synapse_count, sizeof *l->populations);
     bool failed = l->fired == NULL || l->last_arrival == NULL || l->populations == NULL;
     return failed ? TDSNN_ERR_RUNTIME : TDSNN_OK;
 }
@@ -183,20 +289,22 @@ static tdsnn_status compile(td_clock_layer *l, const td_network *network, const 
     const tdsnn_code *read = network->layers[layer->synapses[0].source].code;
     l->kind = layer->kind;
     l->shape = layer->shape;
-    l->neurons = td_shape_count(layer->shape);
+    l->halves = layer->pair ? 2 : 1;
+    l->half = td_shape_count(layer->shape);
+    l->neurons = td_layer_neurons(layer);
     l->leak = read->leak;
     l->decay = layer->kind == TD_LAYER_POOL ? 1.0 : exp(-1.0 / l->leak);
-    l->population_count = layer->synapse_count;
-    tdsnn_status status = allocate_neurons(l);
-    for (int k = 0; k < l->population_count && status == TDSNN_OK; k++) {
-        status = compile_population(l, network, &layer->synapses[k], &l->populations[k]);
+    tdsnn_status status = allocate_neurons(l, layer->synapse_count);
+    if (status == TDSNN_OK) {
+        status = compile_populations(l, network, layer);
     }
     if (status != TDSNN_OK || layer->kind == TD_LAYER_POOL) {
         return status;
     }
     for (size_t n = 0; n < l->neurons; n++) {
-        size_t channels = (size_t)l->shape.c;
-        l->bias[n] = td_layer_bias(layer, (int)(n % channels), (int)(n / channels));
+        size_t channels = (size_t)l->shape.c, in_half = n % l->half;
+        double bias = td_layer_bias(layer, (int)(in_half % channels), (int)(in_half / channels));
+        l->bias[n] = n < l->half ? bias : -bias;
     }
     if (layer->kind == TD_LAYER_SYNAPSES) {
         l->steps = layer->code->steps;
@@ -253,10 +361,9 @@ static int set_arrivals(td_clock_layer *l, td_clock_mode mode, uint8_t *const *s
     int last = 0;
     for (int k = 0; k < l->population_count; k++) {
         population *p = &l->populations[k];
-        const uint8_t *times = source_times[p->source];
-        size_t count = td_shape_count(p->view);
+        const uint8_t *times = source_times[p->synapses.source] + p->first;
         bool zeros_away = silent(l, p, mode);
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < p->count; i++) {
             bool late = i == p->late && times[i] < UINT8_MAX;
             int arrival = times[i] == 0 && zeros_away ? -1 : times[i] + late;
             p->arrivals[i] = (int16_t)arrival;
@@ -285,17 +392,15 @@ static void deliver(td_clock_layer *l, const population *p, size_t neuron, int t
                     td_clock_counts *counts) {
     fan_out f = fan_out_of(l, p, neuron);
     while (fan_out_next(&f)) {
-        const double *weights = p->weights + f.from;
-        double *potential = l->potential + f.to, *held = l->held + f.to;
-        for (size_t o = 0; o < f.outputs; o++) {
-            potential[o] += weights[o];
+        add_run(l, p, &f, f.share, l->potential);
+        if (hold) {
+            add_run(l, p, &f, -f.share, l->held);
         }
-        for (size_t o = 0; hold && o < f.outputs; o++) {
-            held[o] -= weights[o];
-        }
-        if (counts != NULL) {
-            counts->adds += hold ? 2 * f.outputs : f.outputs;
-            note_arrivals(l, f.to, f.outputs, t, counts);
+        for (int half = 0; counts != NULL && half < l->halves; half++) {
+            if (p->reaches == EVERY_HALF || p->reaches == half) {
+                counts->adds += hold ? 2 * f.outputs : f.outputs;
+                note_arrivals(l, (size_t)half * l->half + f.to, f.outputs, t, counts);
+            }
         }
     }
 }
@@ -303,8 +408,7 @@ static void deliver(td_clock_layer *l, const population *p, size_t neuron, int t
 static void deliver_step(td_clock_layer *l, td_clock_mode mode, int t, td_clock_counts *counts) {
     for (int k = 0; k < l->population_count; k++) {
         const population *p = &l->populations[k];
-        size_t count = td_shape_count(p->view);
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < p->count; i++) {
             if (p->arrivals[i] == t) {
                 deliver(l, p, i, t, silent(l, p, mode), counts);
             }
@@ -402,7 +506,8 @@ static void read_out(const td_clock_layer *l, int release, double *potentials) {
     }
 }
 
-/* A max-pool counts its members' spikes and fires with the last: theta is their number. */
+/* A max-pool counts its members' spikes and fires with the last: theta is their number. (Of a pair
+ * the second half fires with the first, theta is 1.) */
 static void run_pool(td_clock_layer *l, td_clock_mode mode, int last, uint8_t *times,
                      td_clock_counts *counts) {
     memset(l->fired, 0, l->neurons * sizeof *l->fired);
@@ -446,7 +551,7 @@ void td_clock_run(td_clock_layer *l, td_clock_mode mode, uint8_t *const *source_
 static population *find_population(td_clock_layer *l, bool weights, size_t *place) {
     population *p = l->populations;
     for (;;) {
-        size_t count = weights ? p->weight_count : td_shape_count(p->view);
+        size_t count = weights ? p->weight_count : p->count;
         if (*place < count) {
             return p;
         }
@@ -466,7 +571,7 @@ size_t td_clock_places(const td_clock_layer *l, td_clock_fault fault) {
     size_t weights = 0, neurons = 0;
     for (int k = 0; k < l->population_count; k++) {
         weights += l->populations[k].weight_count;
-        neurons += td_shape_count(l->populations[k].view);
+        neurons += l->populations[k].count;
     }
     switch (fault) {
     case TD_FAULT_WEIGHT_SIGN:
@@ -484,11 +589,11 @@ void td_clock_mutate(td_clock_layer *l, td_clock_fault fault, size_t place) {
     switch (fault) {
     case TD_FAULT_WEIGHT_SIGN:
         p = find_population(l, true, &place);
-        p->weights[weight_place(p, l->shape.c, place)] *= -1.0;
+        p->weights[weight_place(&p->synapses, place)] *= -1.0;
         break;
     case TD_FAULT_WEIGHT_EXPONENT:
         p = find_population(l, true, &place);
-        flip_exponent(&p->weights[weight_place(p, l->shape.c, place)]);
+        flip_exponent(&p->weights[weight_place(&p->synapses, place)]);
         break;
     case TD_FAULT_THRESHOLD:
         flip_exponent(&l->thresholds[place]);
