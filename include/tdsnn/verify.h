@@ -24,6 +24,7 @@ typedef struct tdsnn_verify_failure {
     const char *mode;  /* "dynamic, silent", ...; "" for float against double */
     size_t sample;
     int channel, y, x;             /* the neuron */
+    const char *half;              /* of a signed pair: "+" or "-"; else "" */
     int time_found, time_expected; /* spike times; -1 at the read-out */
     int step;         /* the first step on which the two differ: the earlier of the times */
     double drive;     /* A, in double */

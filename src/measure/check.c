@@ -23,7 +23,7 @@ struct td_checker {
     td_activity *activity;
     td_reference *reference;
     td_clock_layer **clocks; /* [layer]; NULL where there is nothing to step */
-    td_drive *drives;        /* [neuron] of the layer at hand */
+    td_exact_drive *drives;  /* [value] of the layer at hand */
     uint8_t *expected;       /* [neuron] spike times by the formula */
     uint8_t *stepped;        /* [neuron] by the clock engine */
     double *potentials;      /* [class] */
@@ -68,7 +68,7 @@ static tdsnn_status allocate(td_checker *c) {
     const td_network *network = c->network;
     size_t layers = (size_t)network->layer_count, classes = (size_t)network->classes, largest = 1;
     for (size_t i = 0; i < layers; i++) {
-        size_t count = td_shape_count(network->layers[i].shape);
+        size_t count = td_layer_neurons(&network->layers[i]);
         largest = count > largest ? count : largest;
     }
     c->clocks = td_arena_alloc(c->arena, layers, sizeof *c->clocks);
@@ -86,7 +86,7 @@ static tdsnn_status allocate(td_checker *c) {
         return TDSNN_ERR_RUNTIME;
     }
     for (size_t i = 0; i < layers; i++) {
-        size_t count = td_shape_count(network->layers[i].shape);
+        size_t count = td_layer_neurons(&network->layers[i]);
         c->double_times[i] = td_arena_alloc(c->arena, count, 1);
         if (c->double_times[i] == NULL) {
             return TDSNN_ERR_RUNTIME;
@@ -164,8 +164,11 @@ static void note(td_checker *c, int index, size_t neuron, tdsnn_verify_failure f
     }
     const td_layer *layer = &c->network->layers[index];
     size_t width = (size_t)layer->shape.w, plane = (size_t)layer->shape.h * width;
+    size_t half = td_shape_count(layer->shape);
     failure.layer = layer->name;
     failure.sample = c->sample;
+    failure.half = !layer->pair ? "" : neuron < half ? "+" : "-";
+    neuron %= half;
     failure.channel = (int)(neuron / plane);
     failure.y = (int)(neuron % plane / width);
     failure.x = (int)(neuron % width);
@@ -173,7 +176,15 @@ static void note(td_checker *c, int index, size_t neuron, tdsnn_verify_failure f
     c->findings.first = failure;
 }
 
-/* The same for a pair of spike times. */
+/* What neuron n encodes: A, or as the second of a pair -A. */
+static td_exact_drive drive_of(const td_checker *c, const td_layer *layer, size_t n) {
+    size_t half = td_shape_count(layer->shape);
+    td_exact_drive d = c->drives[n % half];
+    d.drive = n < half ? d.drive : -d.drive;
+    return d;
+}
+
+/* The same for two spike times that differ. */
 static void note_times(td_checker *c, int index, size_t neuron, const char *check, const char *mode,
                        int found, double bound) {
     const td_layer *layer = &c->network->layers[index];
@@ -185,7 +196,7 @@ static void note_times(td_checker *c, int index, size_t neuron, const char *chec
                                 .time_found = found,
                                 .time_expected = expected,
                                 .step = step,
-                                .drive = pool ? 0.0 : c->drives[neuron].drive,
+                                .drive = pool ? 0.0 : drive_of(c, layer, neuron).drive,
                                 .threshold = pool ? 0.0 : layer->code->thresholds[step],
                                 .bound = bound});
 }
@@ -193,7 +204,7 @@ static void note_times(td_checker *c, int index, size_t neuron, const char *chec
 /* The clock engine's spike times against the formula's, equal or wrong. */
 static void check_times(td_checker *c, int index, const char *mode) {
     tdsnn_verify_layer *sums = &c->findings.layers[index];
-    size_t count = td_shape_count(c->network->layers[index].shape);
+    size_t count = td_layer_neurons(&c->network->layers[index]);
     for (size_t n = 0; n < count; n++) {
         if (c->stepped[n] != c->expected[n]) {
             sums->neuron_vs_formula_mismatches++;
@@ -235,13 +246,14 @@ static void check_modes(td_checker *c, int index) {
         } else {
             check_times(c, index, name);
         }
-        c->findings.layers[index].neurons_checked += td_shape_count(layer->shape);
+        c->findings.layers[index].neurons_checked += td_layer_neurons(layer);
     }
 }
 
 /* Whether rounding explains that a drive fires at `found` and not at `expected`: every threshold
  * between the two lies within the bound of it. */
-static bool explained(const tdsnn_code *code, const td_drive *drive, int found, int expected) {
+static bool explained(const tdsnn_code *code, const td_exact_drive *drive, int found,
+                      int expected) {
     double bound = td_formula_float_bound(drive);
     int low = found < expected ? found : expected, high = found < expected ? expected : found;
     for (int k = low; k < high; k++) {
@@ -257,16 +269,17 @@ static void check_float_times(td_checker *c, int index) {
     const td_layer *layer = &c->network->layers[index];
     tdsnn_verify_layer *sums = &c->findings.layers[index];
     const uint8_t *times = c->activity->times[index];
-    for (size_t n = 0; n < td_shape_count(layer->shape); n++) {
+    for (size_t n = 0; n < td_layer_neurons(layer); n++) {
         if (times[n] == c->expected[n]) {
             continue;
         }
         bool pool = layer->kind == TD_LAYER_POOL; /* nothing is rounded there */
+        td_exact_drive drive = pool ? (td_exact_drive){0} : drive_of(c, layer, n);
         sums->float_vs_double_mismatches++;
-        if (pool || !explained(layer->code, &c->drives[n], times[n], c->expected[n])) {
+        if (pool || !explained(layer->code, &drive, times[n], c->expected[n])) {
             sums->float_vs_double_beyond_bound++;
             note_times(c, index, n, "float against double", "", times[n],
-                       pool ? 0.0 : td_formula_float_bound(&c->drives[n]));
+                       td_formula_float_bound(&drive));
         }
     }
 }
@@ -298,9 +311,9 @@ static void apply_formula(td_checker *c, int index, uint8_t *const *times, uint8
         return;
     }
     td_formula_drives(c->network, layer, times, c->drives);
-    size_t neurons = layer->kind == TD_LAYER_READOUT ? 0 : td_shape_count(layer->shape);
+    size_t neurons = layer->kind == TD_LAYER_READOUT ? 0 : td_layer_neurons(layer);
     for (size_t n = 0; n < neurons; n++) {
-        out[n] = (uint8_t)tdsnn_code_encode_double(layer->code, c->drives[n].drive);
+        out[n] = (uint8_t)tdsnn_code_encode_double(layer->code, drive_of(c, layer, n).drive);
     }
 }
 
@@ -310,7 +323,7 @@ static void apply_formula(td_checker *c, int index, uint8_t *const *times, uint8
  * float engine, `expected` and `drives` are the result already. */
 static void continue_in_double(td_checker *c, int index) {
     const td_layer *layer = &c->network->layers[index];
-    size_t count = td_shape_count(layer->shape);
+    size_t count = td_layer_neurons(layer);
     bool parted = false;
     for (int k = 0; k < layer->synapse_count; k++) {
         parted = parted || c->parted[layer->synapses[k].source];
@@ -333,7 +346,7 @@ static void continue_in_double(td_checker *c, int index) {
 static void follow_float(td_checker *c, int index) {
     const td_layer *layer = &c->network->layers[index];
     if (c->activity->times[index] != NULL) {
-        memcpy(c->double_times[index], c->activity->times[index], td_shape_count(layer->shape));
+        memcpy(c->double_times[index], c->activity->times[index], td_layer_neurons(layer));
     }
     c->parted[index] = false;
     for (int n = 0; layer->kind == TD_LAYER_READOUT && n < c->network->classes; n++) {

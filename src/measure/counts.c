@@ -1,6 +1,6 @@
-/* Every count of docs/counts.md from spike times alone, without a loop over synapses: a spike's
- * synapses are a product of two axis tables, and a neuron's arrival steps are a set of 256 bits,
- * the union of its window's. */
+/* Every count of docs/counts.md from spike times alone, without a loop over synapses: the synapses
+ * of what a layer reads (a value or an average) are a product of two axis tables, and a neuron's
+ * arrival steps are a set of 256 bits, the union of its window's. */
 #include "measure/counts.h"
 
 #include <math.h>
@@ -16,7 +16,8 @@ typedef struct steps {
 /* What one population's synapses look like, whatever the spikes. */
 typedef struct fan {
     uint32_t *y, *x;   /* [view.h], [view.w] taps of all outputs that read this row, this column */
-    uint64_t synapses; /* of all its neurons */
+    uint64_t synapses; /* composed, of one half of its neurons to one half of the layer's */
+    uint64_t macs;     /* multiply-adds of the source network */
     steps *arrivals;   /* [output position] arrival steps of the group at hand */
     int group;         /* that group; -1: none yet */
 } fan;
@@ -91,12 +92,21 @@ static uint32_t *fan_axis(td_arena *arena, const td_axis *a, int inputs, int out
     return taps;
 }
 
-static tdsnn_status create_fan(td_arena *arena, const td_layer *layer, const td_synapses *s,
-                               fan *f) {
+/* Multiply-adds of the source network; an average has none, nor has a shortcut. */
+static uint64_t dense_macs(const td_layer *layer, const td_synapses *s) {
+    uint64_t fan_in = (uint64_t)s->outputs * (uint64_t)(s->inputs / s->groups);
+    return s->shortcut ? 0
+                       : fan_in * td_axis_total(&s->window.y, layer->shape.h, s->view.h) *
+                             td_axis_total(&s->window.x, layer->shape.w, s->view.w);
+}
+
+static tdsnn_status create_fan(td_arena *arena, const td_network *network, const td_layer *layer,
+                               const td_synapses *s, fan *f) {
     size_t positions = (size_t)layer->shape.h * (size_t)layer->shape.w;
     f->y = fan_axis(arena, &s->window.y, s->view.h, layer->shape.h);
     f->x = fan_axis(arena, &s->window.x, s->view.w, layer->shape.w);
-    f->synapses = td_synapses_count(layer, s);
+    f->synapses = td_synapses_count(network, layer, s);
+    f->macs = dense_macs(layer, s);
     f->arrivals = td_arena_alloc(arena, positions, sizeof *f->arrivals);
     return f->y == NULL || f->x == NULL || f->arrivals == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
 }
@@ -111,7 +121,7 @@ static tdsnn_status create_fans(td_counter *c, size_t *rows, size_t *merged) {
         }
         for (int k = 0; k < layer->synapse_count; k++) {
             const td_synapses *s = &layer->synapses[k];
-            if (create_fan(c->arena, layer, s, &c->fans[i][k]) != TDSNN_OK) {
+            if (create_fan(c->arena, c->network, layer, s, &c->fans[i][k]) != TDSNN_OK) {
                 return TDSNN_ERR_RUNTIME;
             }
             size_t in = (size_t)s->view.h * (size_t)s->view.w;
@@ -186,6 +196,52 @@ void td_counter_destroy(td_counter *c) {
     }
 }
 
+/* ---------------------------------------------------------------------------------- what is read
+ */
+
+/* The neurons behind one place that synapses read: a value's one or two, or all of an average. */
+typedef struct reading {
+    steps arrivals;
+    uint64_t events; /* neurons with T > 0 */
+    uint64_t values; /* values of which a neuron has T > 0 */
+} reading;
+
+/* Adds one value of the source. */
+static void read_value(const td_layer *source, const uint8_t *times, size_t place, reading *r) {
+    int first = times[place];
+    steps_add(&r->arrivals, first);
+    if (!source->pair) {
+        r->events += first > 0;
+        r->values += first > 0;
+        return;
+    }
+    int second = times[td_shape_count(source->shape) + place];
+    steps_add(&r->arrivals, second);
+    r->events += (uint64_t)((first > 0) + (second > 0));
+    r->values += first > 0 || second > 0;
+}
+
+/* Adds place [C][h][w] of what the synapses see. */
+static void read_place(const td_layer *source, const td_synapses *s, const uint8_t *times,
+                       size_t place, reading *r) {
+    if (!s->averages) {
+        read_value(source, times, place, r);
+        return;
+    }
+    size_t width = (size_t)s->averaged.w, plane = (size_t)s->averaged.h * width;
+    int y = (int)(place % plane / width), x = (int)(place % width), y0, y1, x0, x1;
+    td_axis_taps(&s->average.y, y, source->shape.h, &y0, &y1);
+    td_axis_taps(&s->average.x, x, source->shape.w, &x0, &x1);
+    for (int ky = y0; ky < y1; ky++) {
+        size_t line =
+            place / plane * (size_t)source->shape.h + (size_t)td_axis_input(&s->average.y, y, ky);
+        for (int kx = x0; kx < x1; kx++) {
+            size_t column = (size_t)td_axis_input(&s->average.x, x, kx);
+            read_value(source, times, line * (size_t)source->shape.w + column, r);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------------------ arrivals, leaks */
 
 /* The union over the window of each output position: first along the rows, then down the columns.
@@ -223,27 +279,42 @@ static void unite_group(td_counter *c, const td_layer *layer, const td_synapses 
         return;
     }
     f->group = group;
+    const td_layer *source = &c->network->layers[s->source];
     size_t plane = (size_t)s->view.h * (size_t)s->view.w;
-    int inputs = s->view.c / s->groups;
+    size_t inputs = (size_t)(s->inputs / s->groups);
+    size_t first = (size_t)s->first_input + (size_t)group * inputs;
     for (size_t p = 0; p < plane; p++) {
-        c->rows[p] = (steps){{0}};
-    }
-    for (int i = group * inputs; i < (group + 1) * inputs; i++) {
-        for (size_t p = 0; p < plane; p++) {
-            steps_add(&c->rows[p], times[(size_t)i * plane + p]);
+        reading r = {0};
+        for (size_t i = first; i < first + inputs; i++) {
+            read_place(source, s, times, i * plane + p, &r);
         }
+        c->rows[p] = r.arrivals;
     }
     unite_windows(c, layer, s, f->arrivals);
 }
 
-/* Adds the leaks of `channels` neurons at each position, which all see the same arrivals. */
+/* The group of a population that reaches channel c of the layer, or -1; *end becomes the channel
+ * with which that changes, if it is not past it already. */
+static int group_at(const td_synapses *s, int channel, int *end) {
+    int output = channel - s->first_output, outputs = s->outputs / s->groups;
+    bool reached = output >= 0 && output < s->outputs;
+    int group = reached ? output / outputs : -1;
+    int change = reached ? s->first_output + (group + 1) * outputs : s->first_output;
+    *end = change > channel && change < *end ? change : *end;
+    return group;
+}
+
+/* Adds the leaks of `neurons` neurons at each position, which all see the same arrivals: those of
+ * the populations whose group is set. */
 static void count_group_leaks(const td_layer *layer, const fan *fans, bool silent_zeros,
-                              int release, int bias_time, uint64_t channels, tdsnn_counts *counts) {
+                              int release, int bias_time, uint64_t neurons, tdsnn_counts *counts) {
     size_t positions = (size_t)layer->shape.h * (size_t)layer->shape.w;
     for (size_t p = 0; p < positions; p++) {
         steps all = {{0}};
         for (int k = 0; k < layer->synapse_count; k++) {
-            steps_unite(&all, &fans[k].arrivals[p]);
+            if (fans[k].group >= 0) {
+                steps_unite(&all, &fans[k].arrivals[p]);
+            }
         }
         steps heard = all;
         if (silent_zeros) {
@@ -251,11 +322,12 @@ static void count_group_leaks(const td_layer *layer, const fan *fans, bool silen
         }
         steps_add(&all, bias_time);
         steps_add(&heard, bias_time);
-        counts->paper_leaks += channels * leaks_of(&all, release);
-        counts->silent_leaks += channels * leaks_of(&heard, release);
+        counts->paper_leaks += neurons * leaks_of(&all, release);
+        counts->silent_leaks += neurons * leaks_of(&heard, release);
     }
 }
 
+/* Channels are taken together as long as each population reaches them with one group. */
 static void count_leaks(td_counter *c, int index, const td_activity *a, int release) {
     const td_layer *layer = &c->network->layers[index];
     const tdsnn_code *read = c->network->layers[layer->synapses[0].source].code;
@@ -263,19 +335,22 @@ static void count_leaks(td_counter *c, int index, const td_activity *a, int rele
     /* The bias neuron fires at T(1) = ceil(L ln 2) [P 10], or at the release. */
     double late = ceil((double)read->leak * log(2.0));
     int bias_time = late < release ? (int)late : release;
-    int groups = layer->synapses[0].groups;
     for (int k = 0; k < layer->synapse_count; k++) {
         fans[k].group = -1;
-        groups = layer->synapses[k].groups == groups ? groups : layer->shape.c;
     }
-    int channels = layer->shape.c / groups;
-    for (int g = 0; g < groups; g++) {
+    for (int channel = 0, end; channel < layer->shape.c; channel = end) {
+        end = layer->shape.c;
         for (int k = 0; k < layer->synapse_count; k++) {
             const td_synapses *s = &layer->synapses[k];
-            int group = g * channels / (layer->shape.c / s->groups);
-            unite_group(c, layer, s, &fans[k], group, a->times[s->source]);
+            int group = group_at(s, channel, &end);
+            if (group < 0) {
+                fans[k].group = -1;
+            } else {
+                unite_group(c, layer, s, &fans[k], group, a->times[s->source]);
+            }
         }
-        count_group_leaks(layer, fans, read->offset == 0, release, bias_time, (uint64_t)channels,
+        uint64_t neurons = (uint64_t)(end - channel) * (layer->pair ? 2 : 1);
+        count_group_leaks(layer, fans, read->offset == 0, release, bias_time, neurons,
                           &c->counts[index]);
     }
 }
@@ -284,7 +359,7 @@ static void count_leaks(td_counter *c, int index, const td_activity *a, int rele
 
 /* Neurons and spikes of a population. */
 static void count_spikes(const td_layer *layer, const uint8_t *times, tdsnn_counts *counts) {
-    size_t neurons = td_shape_count(layer->shape);
+    size_t neurons = td_layer_neurons(layer);
     uint64_t zeros = 0;
     for (size_t n = 0; n < neurons; n++) {
         zeros += times[n] == 0;
@@ -294,72 +369,95 @@ static void count_spikes(const td_layer *layer, const uint8_t *times, tdsnn_coun
     counts->zero_spikes += layer->code->offset == 0 && layer->feeds_pool ? zeros : 0;
 }
 
-/* Synapses behind the events (T > 0) of a population, and the number of events. */
-static uint64_t event_synapses(const td_layer *layer, const td_synapses *s, const fan *f,
-                               const uint8_t *times, uint64_t *events) {
-    uint64_t taps = 0;
-    for (int i = 0; i < s->view.c; i++) {
-        for (int y = 0; y < s->view.h; y++) {
-            for (int x = 0; x < s->view.w; x++, times++) {
-                if (*times > 0) {
-                    taps += (uint64_t)f->y[y] * f->x[x];
-                    *events += 1;
-                }
-            }
-        }
+/* What the events (T > 0) of a population lead to. */
+typedef struct event_counts {
+    uint64_t synapses; /* composed, onto one half of the layer */
+    uint64_t sums;     /* multiply-adds of a float engine: averages, then the layer's own */
+} event_counts;
+
+static event_counts count_events(const td_layer *source, const td_synapses *s, const fan *f,
+                                 const uint8_t *times) {
+    event_counts e = {0};
+    size_t width = (size_t)s->view.w, plane = (size_t)s->view.h * width;
+    size_t first = (size_t)s->first_input * plane, count = (size_t)s->inputs * plane;
+    uint64_t outputs = (uint64_t)(s->outputs / s->groups);
+    for (size_t place = first; place < first + count; place++) {
+        reading r = {0};
+        read_place(source, s, times, place, &r);
+        uint64_t taps = (uint64_t)f->y[place % plane / width] * f->x[place % width];
+        e.synapses += r.events * taps * outputs;
+        e.sums += r.values > 0 ? taps * outputs : 0;
+        e.sums += s->averages ? r.values : 0;
     }
-    return taps * (uint64_t)(layer->shape.c / s->groups);
+    return e;
 }
 
-/* Adds of a layer's synapses, dense, by both conventions, and as the float engine does them. */
-static void count_adds(td_counter *c, int index, const td_activity *a) {
-    const td_layer *layer = &c->network->layers[index];
-    tdsnn_counts *counts = &c->counts[index];
-    for (int k = 0; k < layer->synapse_count; k++) {
-        const td_synapses *s = &layer->synapses[k];
-        const fan *f = &c->fans[index][k];
-        const tdsnn_code *code = c->network->layers[s->source].code;
-        counts->macs += f->synapses;
-        if (code == NULL) { /* analog: multiply-adds, whatever the convention */
-            counts->analog_macs += f->synapses;
-            counts->paper_adds += 2 * f->synapses;
-            counts->silent_adds += 2 * f->synapses;
-            counts->executed_macs += f->synapses;
-            continue;
-        }
-        uint64_t events = 0;
-        uint64_t reached = event_synapses(layer, s, f, a->times[s->source], &events);
-        counts->paper_adds += f->synapses;
-        counts->silent_adds += code->offset == 0 ? 2 * reached : f->synapses;
-        counts->executed_macs += reached;
-        counts->executed_lookups += events;
-    }
-}
-
-/* The latest spike of a layer's sources: dynamic T_il. */
-static int last_arrival(const td_layer *layer, const td_network *network, const td_activity *a) {
+/* The latest spike of the neurons that the synapses leave, and how many fire after T = 0. */
+static int last_of(const td_network *network, const td_synapses *s, const td_activity *a,
+                   uint64_t *events) {
+    const td_layer *source = &network->layers[s->source];
+    const uint8_t *times = a->times[s->source];
+    size_t first, end, half = td_shape_count(source->shape);
     int last = 0;
-    for (int k = 0; k < layer->synapse_count; k++) {
-        const td_synapses *s = &layer->synapses[k];
-        size_t neurons = td_shape_count(s->view);
-        for (size_t n = 0; network->layers[s->source].code != NULL && n < neurons; n++) {
-            last = a->times[s->source][n] > last ? a->times[s->source][n] : last;
+    *events = 0;
+    td_synapses_heard(network, s, &first, &end);
+    for (size_t offset = 0; offset < td_layer_neurons(source); offset += half) {
+        for (size_t n = offset + first; n < offset + end; n++) {
+            last = times[n] > last ? times[n] : last;
+            *events += times[n] > 0;
         }
     }
     return last;
+}
+
+/* A population of spikes: the adds of its synapses, by both conventions, and what the float engine
+ * does; gives its last arrival. */
+static int count_population(td_counter *c, int index, int k, const td_activity *a) {
+    const td_layer *layer = &c->network->layers[index];
+    const td_synapses *s = &layer->synapses[k];
+    const td_layer *source = &c->network->layers[s->source];
+    const fan *f = &c->fans[index][k];
+    tdsnn_counts *counts = &c->counts[index];
+    uint64_t halves = layer->pair ? 2 : 1, events;
+    uint64_t dense = f->synapses * (source->pair ? 2 : 1) * halves;
+    event_counts e = count_events(source, s, f, a->times[s->source]);
+    int last = last_of(c->network, s, a, &events);
+    counts->paper_adds += dense;
+    counts->silent_adds += source->code->offset == 0 ? 2 * e.synapses * halves : dense;
+    counts->executed_macs += e.sums;
+    counts->executed_lookups += events;
+    return last;
+}
+
+/* Behind an analog input: dense multiply-adds, whatever the convention. */
+static void count_analog(const td_layer *layer, const fan *f, tdsnn_counts *counts) {
+    uint64_t dense = f->synapses * (layer->pair ? 2 : 1);
+    counts->analog_macs += dense;
+    counts->paper_adds += 2 * dense;
+    counts->silent_adds += 2 * dense;
+    counts->executed_macs += f->synapses;
 }
 
 static bool reads_spikes(const td_network *network, const td_layer *layer) {
     return network->layers[layer->synapses[0].source].code != NULL;
 }
 
-/* A layer of LIF neurons, the read-out included; gives T_il. */
+/* A layer of LIF neurons, the read-out included; gives T_il, the last arrival. */
 static int count_synapses(td_counter *c, int index, const td_activity *a) {
     const td_layer *layer = &c->network->layers[index];
     tdsnn_counts *counts = &c->counts[index];
-    uint64_t neurons = td_shape_count(layer->shape);
-    int release = last_arrival(layer, c->network, a);
-    count_adds(c, index, a);
+    uint64_t neurons = td_layer_neurons(layer);
+    int release = 0;
+    for (int k = 0; k < layer->synapse_count; k++) {
+        const fan *f = &c->fans[index][k];
+        counts->macs += f->macs;
+        if (reads_spikes(c->network, layer)) {
+            int last = count_population(c, index, k, a);
+            release = last > release ? last : release;
+        } else {
+            count_analog(layer, f, counts);
+        }
+    }
     if (reads_spikes(c->network, layer)) {
         count_leaks(c, index, a, release);
     }
@@ -375,10 +473,12 @@ static int count_synapses(td_counter *c, int index, const td_activity *a) {
     return release;
 }
 
-/* A max-pool: every member sends its spike. */
+/* A max-pool: every member sends its spike, to a pair's second half too, which fires with the
+ * first.
+ */
 static void count_pool(td_counter *c, int index, const td_activity *a) {
     const td_layer *layer = &c->network->layers[index];
-    uint64_t members = c->fans[index][0].synapses;
+    uint64_t members = c->fans[index][0].synapses * (layer->pair ? 2 : 1);
     c->counts[index].pool_adds += members;
     c->counts[index].executed_compares += members;
     count_spikes(layer, a->times[index], &c->counts[index]);
@@ -389,7 +489,7 @@ void td_counter_add(td_counter *c, const td_activity *a) {
     const td_layer *input = &network->layers[0];
     if (input->code != NULL) {
         count_spikes(input, a->times[0], &c->counts[0]);
-        c->counts[0].executed_compares += ENCODE_COMPARES * td_shape_count(input->shape);
+        c->counts[0].executed_compares += ENCODE_COMPARES * td_layer_neurons(input);
     } else {
         c->counts[0].neurons += td_shape_count(input->shape);
     }

@@ -129,8 +129,8 @@ static void describe(const tdsnn_verify_result *r, char *text, size_t size) {
                  "%.3g at most",
                  f->threshold, f->drive, f->bound);
     } else if (pool) {
-        snprintf(text, size, "it fires at %d where its latest member fires at %d; step %d is wrong",
-                 f->time_found, f->time_expected, f->step);
+        snprintf(text, size, "it fires at %d where its %s member fires at %d; step %d is wrong",
+                 f->time_found, *f->half == '-' ? "first" : "latest", f->time_expected, f->step);
     } else {
         snprintf(text, size,
                  "it fires at %d where the formula in double says %d; at step %d the drive %.17g "
@@ -145,9 +145,9 @@ static tdsnn_status report_failure(const verification *v, const tdsnn_verify_res
     char text[512];
     describe(r, text, sizeof text);
     return td_error(v->ctx, TDSNN_ERR_CHECK,
-                    "%s: sample %zu, layer '%.80s', neuron (%d, %d, %d)%s%s: %s: %s. The network "
+                    "%s: sample %zu, layer '%.80s', neuron (%d, %d, %d)%s%s%s: %s: %s. The network "
                     "does not compute what its file says",
-                    v->network->path, f->sample, f->layer, f->channel, f->y, f->x,
+                    v->network->path, f->sample, f->layer, f->channel, f->y, f->x, f->half,
                     *f->mode == '\0' ? "" : ", ", f->mode, f->check, text);
 }
 
