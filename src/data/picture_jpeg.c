@@ -10,7 +10,7 @@
 #include "data/picture_internal.h"
 
 /* Progressive files have ten or so; each costs a pass over the picture. */
-#define MAX_SCANS 200
+#define MAX_SCANS 64
 
 typedef struct decoder {
     struct jpeg_decompress_struct jpeg;

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 
 TOOL = os.path.abspath(sys.argv[1])
 SOURCE = os.path.join(os.path.abspath(sys.argv[2]), 'lenet-glyphs.onnx')
@@ -204,6 +205,36 @@ def test_data(folder, converted):
           'npy:' + os.path.join(folder, 'logits.npy'))
 
 
+def write_png(path, side):
+    """A grey picture, black with a white bar."""
+    def chunk(kind, content):
+        return (struct.pack('>I', len(content)) + kind + content
+                + struct.pack('>I', zlib.crc32(kind + content)))
+    rows = b''.join(bytes([0]) + bytes(255 * (side // 2 <= x < side // 2 + 3) for x in range(side))
+                    for _ in range(side))
+    with open(path, 'wb') as file:
+        file.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0))
+                   + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+
+
+def test_pictures(folder, converted):
+    """One picture in, an answer out."""
+    picture, names = os.path.join(folder, 'one.png'), os.path.join(folder, 'names.txt')
+    write_png(picture, 28)
+    with open(names, 'w', encoding='utf-8') as file:
+        file.writelines(f'digit {i}\n' for i in range(10))
+    command = ['eval', converted, '--data', f'images:{picture}', '--predictions', '-', '--labels', names]
+    status, out, said = tdsnn(*command)
+    ok(status == 0 and re.fullmatch(r'digit \d\n', out), 'one picture in, a name out', said)
+    write_png(picture, 40)
+    fails('a picture of another size', 3, ['one.png', '40', '28 x 28', '--resize'], *command)
+    status, out, said = tdsnn(*command, '--resize', '30', '--crop', '28')
+    ok(status == 0 and out.startswith('digit'), 'resized and cropped', said)
+    with open(picture, 'r+b') as file:
+        file.truncate(50)
+    fails('a picture that is cut off', 3, ['one.png', 'cut off'], *command)
+
+
 def field(number, content):
     """A field of a protobuf message: an integer, or bytes with their length."""
     def varint(value):
@@ -370,6 +401,7 @@ def main():
         test_usage(converted)
         test_files(folder, converted)
         test_data(folder, converted)
+        test_pictures(folder, converted)
         test_damage(folder, converted)
         test_unsupported(folder)
         test_json(folder, converted)
