@@ -76,10 +76,6 @@ tdsnn_status td_lower_maxpool(td_lowerer *l, const td_source_node *node) {
     return status == TDSNN_OK ? keep_pool(l, node, &draft) : status;
 }
 
-static bool window_pads(const td_window *w) {
-    return w->y.pad_begin != 0 || w->y.pad_end != 0 || w->x.pad_begin != 0 || w->x.pad_end != 0;
-}
-
 /* Whether ceil_mode made the window hang over the padded input, where runtimes disagree about what
  * is counted. `zeros` are those of a Pad in front. */
 static bool hangs_over(const td_source_node *node, const int zeros[4], const td_window *w) {
@@ -113,7 +109,7 @@ tdsnn_status td_lower_average_pool(td_lowerer *l, const td_source_node *node) {
         return td_refuse(l, "a Pad in front of it is counted and its own padding is not; set "
                             "count_include_pad, or write pads instead of the Pad");
     }
-    draft.count_padding = (counts || zeros) && window_pads(&draft.window);
+    draft.count_padding = counts || zeros;
     if (draft.count_padding && hangs_over(node, input->pads, &draft.window)) {
         return td_refuse(l, "ceil_mode together with counted padding is not supported: runtimes "
                             "differ there; write larger pads instead");

@@ -7,18 +7,24 @@
 
 #define IR_VERSION 8
 #define MAX_ATTRIBUTES 5
-#define MAX_CONSTANTS 2 /* weights and bias, or thresholds and values */
+#define MAX_CONSTANTS 3 /* thresholds, values and slope; starts, ends and axes */
 
-/* One node of the graph, with room for all that its message points to. */
+/* One node of the file, with room for all that its message points to. */
 typedef struct slot {
     Onnx__NodeProto node;
     Onnx__AttributeProto attributes[MAX_ATTRIBUTES], *attribute_list[MAX_ATTRIBUTES];
     int64_t numbers[MAX_ATTRIBUTES][4];
+    size_t constant_count;
     Onnx__TensorProto constants[MAX_CONSTANTS];
     int64_t dims[MAX_CONSTANTS][4];
-    char **inputs; /* values, then constants */
     char *output;
+    /* A signed code is several nodes: these, and this one, which takes their difference. */
+    size_t part_count;
+    struct slot *parts;
 } slot;
+
+/* The parts of a signed code, the last only where the slope is not 1. */
+enum { PART_POSITIVE, PART_NEG, PART_NEGATIVE, PART_SLOPE, PARTS };
 
 typedef struct writer {
     tdsnn_context *ctx;
@@ -26,7 +32,7 @@ typedef struct writer {
     const td_graph *graph;
     slot *slots; /* [node_count]; the input's holds only its value's name */
     Onnx__TensorProto **constants;
-    size_t constant_count;
+    size_t constant_count, part_count;
 } writer;
 
 /* --- attributes and constants --- */
@@ -72,28 +78,50 @@ static void add_ints(slot *s, const char *name, const int *values, size_t count)
     a->n_ints = count;
 }
 
+/* An initialiser "NODE.ROLE" without elements yet; NULL without memory. */
+static Onnx__TensorProto *new_constant(writer *w, slot *s, const char *role, const int *dims,
+                                       size_t rank) {
+    Onnx__TensorProto *tensor = &s->constants[s->constant_count];
+    onnx__tensor_proto__init(tensor);
+    tensor->dims = s->dims[s->constant_count++];
+    tensor->n_dims = rank;
+    for (size_t i = 0; i < rank; i++) {
+        tensor->dims[i] = dims[i];
+    }
+    tensor->has_data_type = 1;
+    tensor->name = td_arena_printf(w->arena, "%s.%s", s->node.name, role);
+    w->constants[w->constant_count++] = tensor;
+    return tensor->name == NULL ? NULL : tensor;
+}
+
 /* Floats become a typed float_data, which protobuf-c puts in the right byte order itself. */
 static tdsnn_status add_constant(writer *w, slot *s, const char *role, const float *values,
                                  const int *dims, size_t rank) {
-    size_t index = 0, count = 1;
-    while (s->constants[index].base.descriptor != NULL) {
-        index++;
+    Onnx__TensorProto *tensor = new_constant(w, s, role, dims, rank);
+    if (tensor == NULL) {
+        return TDSNN_ERR_RUNTIME;
     }
-    Onnx__TensorProto *tensor = &s->constants[index];
-    onnx__tensor_proto__init(tensor);
-    for (size_t i = 0; i < rank; i++) {
-        s->dims[index][i] = dims[i];
-        count *= (size_t)dims[i];
-    }
-    tensor->name = td_arena_printf(w->arena, "%s.%s", s->node.name, role);
-    tensor->dims = s->dims[index];
-    tensor->n_dims = rank;
-    tensor->has_data_type = 1;
     tensor->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
     tensor->float_data = (float *)values;
-    tensor->n_float_data = count;
-    w->constants[w->constant_count++] = tensor;
-    return tensor->name == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+    tensor->n_float_data = 1;
+    for (size_t i = 0; i < rank; i++) {
+        tensor->n_float_data *= (size_t)dims[i];
+    }
+    return TDSNN_OK;
+}
+
+/* A list of one integer. */
+static tdsnn_status add_integer(writer *w, slot *s, const char *role, int64_t value) {
+    Onnx__TensorProto *tensor = new_constant(w, s, role, (int[]){1}, 1);
+    int64_t *copy = td_arena_alloc(w->arena, 1, sizeof *copy);
+    if (tensor == NULL || copy == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    *copy = value;
+    tensor->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    tensor->int64_data = copy;
+    tensor->n_int64_data = 1;
+    return TDSNN_OK;
 }
 
 static tdsnn_status add_weights(writer *w, slot *s, const td_node *node, const int *dims,
@@ -106,10 +134,13 @@ static tdsnn_status add_weights(writer *w, slot *s, const td_node *node, const i
 
 static void add_window(slot *s, const td_window *window) {
     const td_axis *y = &window->y, *x = &window->x;
-    add_ints(s, "dilations", (int[]){y->dilation, x->dilation}, 2);
     add_ints(s, "kernel_shape", (int[]){y->kernel, x->kernel}, 2);
     add_ints(s, "pads", (int[]){y->pad_begin, x->pad_begin, y->pad_end, x->pad_end}, 4);
     add_ints(s, "strides", (int[]){y->stride, x->stride}, 2);
+}
+
+static void add_dilations(slot *s, const td_window *window) {
+    add_ints(s, "dilations", (int[]){window->y.dilation, window->x.dilation}, 2);
 }
 
 static const td_node *input_of(const writer *w, const td_node *node) {
@@ -119,6 +150,7 @@ static const td_node *input_of(const writer *w, const td_node *node) {
 static tdsnn_status write_conv(writer *w, slot *s, const td_node *node) {
     int dims[] = {node->shape.c, input_of(w, node)->shape.c / node->groups, node->window.y.kernel,
                   node->window.x.kernel};
+    add_dilations(s, &node->window);
     add_window(s, &node->window);
     add_int(s, "group", node->groups);
     return add_weights(w, s, node, dims, 4);
@@ -136,28 +168,95 @@ static tdsnn_status write_operand(writer *w, slot *s, const td_node *node) {
     return add_constant(w, s, "operand", node->operand, dims, node->shape.flat ? 1 : 3);
 }
 
-static tdsnn_status write_code(writer *w, slot *s, const td_node *node) {
+/* One call of TemporalCode, without its inputs: all attributes on each. */
+static void call_code(slot *s, const tdsnn_code *code) {
     static const char *const roundings[] = {[TDSNN_ROUND_NEAREST] = "nearest",
                                             [TDSNN_ROUND_CEIL] = "ceil",
                                             [TDSNN_ROUND_TABLE] = "table"};
-    const tdsnn_code *code = node->code;
+    s->node.op_type = (char *)TD_CODE_FUNCTION;
     s->node.domain = (char *)TD_CODE_DOMAIN;
     add_float(s, "leak", code->leak);
     add_int(s, "steps", code->steps);
     add_float(s, "scale", code->scale);
     add_string(s, "rounding", roundings[code->rounding]);
     add_int(s, "offset", code->offset);
+}
+
+/* Sub(TemporalCode(x), TemporalCode(Neg(x))), the second times the slope if that is not 1 (SPEC 4).
+ * Both read the same tables. */
+static tdsnn_status add_parts(writer *w, slot *s, const td_node *node) {
+    static const struct {
+        const char *op, *suffix;
+    } parts[PARTS] = {{TD_CODE_FUNCTION, "pos"},
+                      {"Neg", "negated"},
+                      {TD_CODE_FUNCTION, "neg"},
+                      {"Mul", "scaled"}};
+    s->node.op_type = (char *)"Sub";
+    s->part_count = node->negative == 1.0f ? PART_SLOPE : PARTS;
+    s->parts = td_arena_alloc(w->arena, s->part_count, sizeof *s->parts);
+    for (size_t i = 0; s->parts != NULL && i < s->part_count; i++) {
+        slot *part = &s->parts[i];
+        onnx__node_proto__init(&part->node);
+        part->node.op_type = (char *)parts[i].op;
+        part->node.output = &part->output;
+        part->node.n_output = 1;
+        part->output = td_arena_printf(w->arena, "%s.%s", node->name, parts[i].suffix);
+        if (part->output == NULL) {
+            return TDSNN_ERR_RUNTIME;
+        }
+        if (i == PART_POSITIVE || i == PART_NEGATIVE) {
+            call_code(part, node->code);
+        }
+    }
+    w->part_count += s->part_count;
+    return s->parts == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+}
+
+static tdsnn_status write_code(writer *w, slot *s, const td_node *node) {
+    const tdsnn_code *code = node->code;
     tdsnn_status status =
         add_constant(w, s, "thresholds", code->thresholds, (int[]){TDSNN_MAX_STEPS}, 1);
-    return status == TDSNN_OK
-               ? add_constant(w, s, "values", code->values, (int[]){TDSNN_MAX_STEPS + 1}, 1)
-               : status;
+    if (status == TDSNN_OK) {
+        status = add_constant(w, s, "values", code->values, (int[]){TDSNN_MAX_STEPS + 1}, 1);
+    }
+    if (status != TDSNN_OK || node->negative == 0.0f) {
+        call_code(s, code);
+        return status;
+    }
+    if (node->negative != 1.0f) {
+        status = add_constant(w, s, "slope", &node->negative, NULL, 0);
+    }
+    return status == TDSNN_OK ? add_parts(w, s, node) : status;
 }
 
 static tdsnn_status write_pool(writer *w, slot *s, const td_node *node) {
     (void)w;
     add_window(s, &node->window);
+    if (node->op == TD_OP_MAXPOOL) {
+        add_dilations(s, &node->window);
+    } else { /* an average has no dilations before opset 19 */
+        add_int(s, "count_include_pad", node->count_padding);
+    }
     return TDSNN_OK;
+}
+
+static tdsnn_status write_clip(writer *w, slot *s, const td_node *node) {
+    tdsnn_status status = add_constant(w, s, "min", &node->low, NULL, 0);
+    return status == TDSNN_OK ? add_constant(w, s, "max", &node->high, NULL, 0) : status;
+}
+
+static tdsnn_status write_leaky(writer *w, slot *s, const td_node *node) {
+    (void)w;
+    add_float(s, "alpha", node->negative);
+    return TDSNN_OK;
+}
+
+static tdsnn_status write_slice(writer *w, slot *s, const td_node *node) {
+    tdsnn_status status = add_integer(w, s, "starts", node->first_channel);
+    if (status == TDSNN_OK) {
+        status = add_integer(w, s, "ends", (int64_t)node->first_channel + node->shape.c);
+    }
+    return status == TDSNN_OK ? add_integer(w, s, "axes", 1) : status;
 }
 
 static tdsnn_status write_axis(writer *w, slot *s, const td_node *node) {
@@ -178,63 +277,95 @@ static tdsnn_status write_plain(writer *w, slot *s, const td_node *node) {
 static const struct {
     const char *name;
     tdsnn_status (*write)(writer *w, slot *s, const td_node *node);
-    size_t constants;
 } operators[TD_OP_COUNT] = {
-    [TD_OP_CONV] = {"Conv", write_conv, 2},
-    [TD_OP_INNER] = {"Gemm", write_inner, 2},
-    [TD_OP_SUB] = {"Sub", write_operand, 1},
-    [TD_OP_DIV] = {"Div", write_operand, 1},
-    [TD_OP_MUL] = {"Mul", write_operand, 1},
-    [TD_OP_SHIFT] = {"Add", write_operand, 1},
-    [TD_OP_ADD] = {"Add", write_plain, 0},
-    [TD_OP_RELU] = {"Relu", write_plain, 0},
-    [TD_OP_CODE] = {TD_CODE_FUNCTION, write_code, 2},
-    [TD_OP_MAXPOOL] = {"MaxPool", write_pool, 0},
-    [TD_OP_FLATTEN] = {"Flatten", write_axis, 0},
-    [TD_OP_SOFTMAX] = {"Softmax", write_axis, 0},
-    [TD_OP_LOGSOFTMAX] = {"LogSoftmax", write_axis, 0},
+    [TD_OP_CONV] = {"Conv", write_conv},
+    [TD_OP_INNER] = {"Gemm", write_inner},
+    [TD_OP_SUB] = {"Sub", write_operand},
+    [TD_OP_DIV] = {"Div", write_operand},
+    [TD_OP_MUL] = {"Mul", write_operand},
+    [TD_OP_SHIFT] = {"Add", write_operand},
+    [TD_OP_ADD] = {"Add", write_plain},
+    [TD_OP_RELU] = {"Relu", write_plain},
+    [TD_OP_CLIP] = {"Clip", write_clip},
+    [TD_OP_LEAKY] = {"LeakyRelu", write_leaky},
+    [TD_OP_CODE] = {TD_CODE_FUNCTION, write_code},
+    [TD_OP_MAXPOOL] = {"MaxPool", write_pool},
+    [TD_OP_AVGPOOL] = {"AveragePool", write_pool},
+    [TD_OP_CONCAT] = {"Concat", write_axis},
+    [TD_OP_SLICE] = {"Slice", write_slice},
+    [TD_OP_FLATTEN] = {"Flatten", write_axis},
+    [TD_OP_SOFTMAX] = {"Softmax", write_axis},
+    [TD_OP_LOGSOFTMAX] = {"LogSoftmax", write_axis},
 };
 
 static tdsnn_status write_node(writer *w, int index) {
     const td_node *node = &w->graph->nodes[index];
     slot *s = &w->slots[index];
-    size_t inputs = (size_t)node->input_count;
     onnx__node_proto__init(&s->node);
     s->node.name = (char *)node->name;
     s->node.op_type = (char *)operators[node->op].name;
     s->node.output = &s->output;
     s->node.n_output = 1;
-    tdsnn_status status = operators[node->op].write(w, s, node);
-    s->node.n_input = inputs + operators[node->op].constants;
-    s->inputs = td_arena_alloc(w->arena, s->node.n_input, sizeof *s->inputs);
-    s->node.input = s->inputs;
-    return s->inputs == NULL ? TDSNN_ERR_RUNTIME : status;
+    return operators[node->op].write(w, s, node);
 }
 
 /* --- names of values: they must be unique, and the network's input and output keep theirs --- */
 
+/* Exchanges one name with the list: into it, or `back`. */
+static void exchange(char **place, const char **name, bool back) {
+    if (back) {
+        *place = (char *)*name;
+    }
+    *name = *place;
+}
+
+/* The names of what the parts of all nodes give. */
+static void each_part(writer *w, const char **names, bool back) {
+    for (int i = 1; i < w->graph->node_count; i++) {
+        for (size_t j = 0; j < w->slots[i].part_count; j++) {
+            exchange(&w->slots[i].parts[j].output, names++, back);
+        }
+    }
+}
+
 /* Takes the names of all values, inputs and outputs first, or puts them back. */
 static void each_name(writer *w, const char **names, bool back) {
-    int last = w->graph->node_count - 1, count = 0;
+    int last = w->graph->node_count - 1;
     for (int i = -1; i < last; i++) { /* the output, then the nodes before it */
-        char **place = &w->slots[i < 0 ? last : i].output;
-        if (back) {
-            *place = (char *)names[count];
-        }
-        names[count++] = *place;
+        exchange(&w->slots[i < 0 ? last : i].output, names++, back);
     }
+    each_part(w, names, back);
+    names += w->part_count;
     for (size_t i = 0; i < w->constant_count; i++) {
-        if (back) {
-            w->constants[i]->name = (char *)names[count];
-        }
-        names[count++] = w->constants[i]->name;
+        exchange(&w->constants[i]->name, names++, back);
     }
+}
+
+/* Calls the parts as what they give, but for the names that the graph's own nodes have. */
+static tdsnn_status name_parts(writer *w) {
+    int nodes = w->graph->node_count;
+    const char **names = td_arena_alloc(w->arena, (size_t)nodes + w->part_count, sizeof *names);
+    if (names == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (int i = 0; i < nodes; i++) {
+        names[i] = w->graph->nodes[i].name;
+    }
+    each_part(w, names + nodes, false);
+    tdsnn_status status = td_names_unique(w->ctx, w->arena, names, nodes + (int)w->part_count);
+    const char **next = names + nodes;
+    for (int i = 1; status == TDSNN_OK && i < nodes; i++) {
+        for (size_t j = 0; j < w->slots[i].part_count; j++) {
+            w->slots[i].parts[j].node.name = (char *)*next++;
+        }
+    }
+    return status;
 }
 
 static tdsnn_status name_values(writer *w) {
     const td_graph *graph = w->graph;
     int last = graph->node_count - 1;
-    size_t count = (size_t)graph->node_count + w->constant_count;
+    size_t count = (size_t)graph->node_count + w->part_count + w->constant_count;
     for (int i = 0; i <= last; i++) {
         w->slots[i].output = (char *)(i == 0      ? graph->input_name
                                       : i == last ? graph->output_name
@@ -248,19 +379,62 @@ static tdsnn_status name_values(writer *w) {
     tdsnn_status status = td_names_unique(w->ctx, w->arena, names, (int)count);
     if (status == TDSNN_OK) {
         each_name(w, names, true);
+        status = name_parts(w);
     }
     return status;
 }
 
-static void connect(writer *w, int index) {
+/* Gives a node its inputs: values, then constants. */
+static tdsnn_status set_inputs(writer *w, slot *s, size_t count, char *const *names,
+                               size_t constant_count, const Onnx__TensorProto *constants) {
+    s->node.n_input = count + constant_count;
+    s->node.input = td_arena_alloc(w->arena, s->node.n_input, sizeof *s->node.input);
+    if (s->node.input == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (size_t i = 0; i < count; i++) {
+        s->node.input[i] = names[i];
+    }
+    for (size_t i = 0; i < constant_count; i++) {
+        s->node.input[count + i] = constants[i].name;
+    }
+    return TDSNN_OK;
+}
+
+/* The parts of a signed code read `input` and the tables of the code. */
+static tdsnn_status connect_parts(writer *w, slot *s, char *input) {
+    slot *parts = s->parts;
+    bool sloped = s->part_count > PART_SLOPE;
+    char *negated = parts[PART_NEG].output, *negative = parts[PART_NEGATIVE].output;
+    char *sides[2] = {parts[PART_POSITIVE].output, sloped ? parts[PART_SLOPE].output : negative};
+    tdsnn_status status = set_inputs(w, &parts[PART_POSITIVE], 1, &input, 2, s->constants);
+    if (status == TDSNN_OK) {
+        status = set_inputs(w, &parts[PART_NEG], 1, &input, 0, NULL);
+    }
+    if (status == TDSNN_OK) {
+        status = set_inputs(w, &parts[PART_NEGATIVE], 1, &negated, 2, s->constants);
+    }
+    if (status == TDSNN_OK && sloped) {
+        status = set_inputs(w, &parts[PART_SLOPE], 1, &negative, 1, &s->constants[2]);
+    }
+    return status == TDSNN_OK ? set_inputs(w, s, 2, sides, 0, NULL) : status;
+}
+
+static tdsnn_status connect(writer *w, int index) {
     const td_node *node = &w->graph->nodes[index];
     slot *s = &w->slots[index];
-    for (int i = 0; i < node->input_count; i++) {
-        s->inputs[i] = w->slots[node->inputs[i]].output;
+    size_t count = (size_t)node->input_count;
+    if (s->part_count > 0) {
+        return connect_parts(w, s, w->slots[node->inputs[0]].output);
     }
-    for (size_t i = 0; i < operators[node->op].constants; i++) {
-        s->inputs[(size_t)node->input_count + i] = s->constants[i].name;
+    char **names = td_arena_alloc(w->arena, count, sizeof *names);
+    if (names == NULL) {
+        return TDSNN_ERR_RUNTIME;
     }
+    for (size_t i = 0; i < count; i++) {
+        names[i] = w->slots[node->inputs[i]].output;
+    }
+    return set_inputs(w, s, count, names, s->constant_count, s->constants);
 }
 
 /* --- the declared shapes of input and output --- */
@@ -371,15 +545,17 @@ static tdsnn_status fill_frame(writer *w, frame *f) {
     f->graph.name = (char *)"network";
     f->graph.initializer = w->constants;
     f->graph.n_initializer = w->constant_count;
-    f->nodes = td_arena_alloc(w->arena, nodes, sizeof *f->nodes);
+    f->nodes = td_arena_alloc(w->arena, nodes + w->part_count, sizeof *f->nodes);
     if (f->nodes == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    for (size_t i = 1; i < nodes; i++) {
-        f->nodes[i - 1] = &w->slots[i].node;
-    }
     f->graph.node = f->nodes;
-    f->graph.n_node = nodes - 1;
+    for (size_t i = 1; i < nodes; i++) {
+        for (size_t j = 0; j < w->slots[i].part_count; j++) {
+            f->nodes[f->graph.n_node++] = &w->slots[i].parts[j].node;
+        }
+        f->nodes[f->graph.n_node++] = &w->slots[i].node;
+    }
     declare(&f->input, graph, w->slots[0].output, graph->nodes[0].shape);
     declare(&f->output, graph, w->slots[nodes - 1].output, graph->nodes[nodes - 1].shape);
     f->graph.input = &f->input.value_at;
@@ -405,7 +581,7 @@ static tdsnn_status build(writer *w, frame *f) {
     }
     tdsnn_status status = name_values(w);
     for (int i = 1; status == TDSNN_OK && i < w->graph->node_count; i++) {
-        connect(w, i);
+        status = connect(w, i);
     }
     return status == TDSNN_OK ? fill_frame(w, f) : status;
 }

@@ -125,8 +125,8 @@ static bool has_constant(const Onnx__ModelProto *m, const Onnx__NodeProto *n, si
         count *= (size_t)dims[i];
     }
     return t != NULL && t->data_type == 1 && t->n_dims == rank &&
-           memcmp(t->dims, dims, rank * sizeof *dims) == 0 && t->n_float_data == count &&
-           memcmp(t->float_data, values, count * sizeof *values) == 0;
+           (rank == 0 || memcmp(t->dims, dims, rank * sizeof *dims) == 0) &&
+           t->n_float_data == count && memcmp(t->float_data, values, count * sizeof *values) == 0;
 }
 
 #define HAS_CONSTANT(model, node, at, values, ...)                                                 \
@@ -324,12 +324,125 @@ static void test_plain(tdsnn_context *ctx) {
     td_graph_destroy(g);
 }
 
+/* Clip, LeakyRelu, signed codes, averages, joins and choices of channels. */
+static td_graph *make_branches(tdsnn_context *ctx, const tdsnn_code *code) {
+    static const float slope = 0.25f;
+    td_graph *g = td_graph_create(ctx);
+    td_shape map = {4, 6, 5, false}, half = {4, 3, 3, false}, all = {12, 3, 3, false};
+    td_window window = {{2, 2, 1, 0, 0}, {2, 2, 1, 0, 1}};
+    td_node nodes[] = {
+        {.op = TD_OP_INPUT, .name = "x", .shape = map},
+        {.op = TD_OP_CODE, .name = "pair", .shape = map, .code = code, .negative = 1.0f},
+        {.op = TD_OP_CODE, .name = "leaky", .shape = map, .code = code, .negative = slope},
+        {.op = TD_OP_CLIP, .name = "clip", .shape = map, .low = -1.0f, .high = 6.0f},
+        {.op = TD_OP_LEAKY, .name = "slope", .shape = map, .negative = slope},
+        {.op = TD_OP_AVGPOOL, .name = "avg", .shape = half, .window = window},
+        {.op = TD_OP_AVGPOOL,
+         .name = "all",
+         .shape = half,
+         .window = window,
+         .count_padding = true},
+        {.op = TD_OP_CONCAT, .name = "cat", .shape = all},
+        {.op = TD_OP_SLICE, .name = "part", .shape = {5, 3, 3, false}, .first_channel = 3},
+    };
+    static const int inputs[][3] = {{0}, {0}, {1}, {2}, {3}, {4}, {4}, {5, 6, 5}, {7}};
+    g->input_name = "x";
+    g->output_name = "y";
+    for (int i = 0; i < (int)(sizeof nodes / sizeof *nodes); i++) {
+        nodes[i].inputs = (int[]){inputs[i][0], inputs[i][1], inputs[i][2]};
+        nodes[i].input_count = i == 0 ? 0 : nodes[i].op == TD_OP_CONCAT ? 3 : 1;
+        td_graph_append(ctx, g, &nodes[i]);
+    }
+    return g;
+}
+
+/* The node that gives input `at` of another. */
+static const Onnx__NodeProto *giver(const Onnx__ModelProto *m, const Onnx__NodeProto *n,
+                                    size_t at) {
+    for (size_t i = 0; i < m->graph->n_node; i++) {
+        if (strcmp(m->graph->node[i]->output[0], n->input[at]) == 0) {
+            return m->graph->node[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_call(const Onnx__ModelProto *m, const Onnx__NodeProto *n, const tdsnn_code *code) {
+    return n != NULL && strcmp(n->op_type, "TemporalCode") == 0 &&
+           strcmp(n->domain, "org.tdsnn") == 0 && n->n_attribute == 5 &&
+           HAS_CONSTANT(m, n, 1, code->thresholds, 255) && HAS_CONSTANT(m, n, 2, code->values, 256);
+}
+
+static void test_pair(const Onnx__ModelProto *m, const char *name, const tdsnn_code *code,
+                      const float *slope) {
+    const Onnx__NodeProto *sub = find_node(m, name), *plus = giver(m, sub, 0);
+    const Onnx__NodeProto *minus = giver(m, sub, 1);
+    ok(strcmp(sub->op_type, "Sub") == 0 && is_call(m, plus, code), "%s is a Sub of a call", name);
+    if (slope != NULL) {
+        ok(strcmp(minus->op_type, "Mul") == 0 &&
+               has_constant(m, minus, 1, slope, (int64_t[]){0}, 0),
+           "and a Mul by the slope");
+        minus = giver(m, minus, 0);
+    }
+    const Onnx__NodeProto *neg = giver(m, minus, 0);
+    ok(is_call(m, minus, code) && strcmp(neg->op_type, "Neg") == 0 &&
+           strcmp(neg->input[0], plus->input[0]) == 0 &&
+           strcmp(plus->input[1], minus->input[1]) == 0,
+       "and a call of the same tables on the negated value");
+}
+
+static bool has_integer(const Onnx__ModelProto *m, const Onnx__NodeProto *n, size_t at,
+                        int64_t value) {
+    const Onnx__TensorProto *t = find_constant(m, n->input[at]);
+    return t != NULL && t->data_type == 7 && t->n_dims == 1 && t->dims[0] == 1 &&
+           t->n_int64_data == 1 && t->int64_data[0] == value;
+}
+
+static void test_branches(tdsnn_context *ctx) {
+    static const float ends[] = {-1.0f, 6.0f}, slope = 0.25f;
+    tdsnn_code code;
+    tdsnn_code_make(ctx, 7.0, 7, 1.5, TDSNN_ROUND_NEAREST, 0, &code);
+    td_graph *g = make_branches(ctx, &code);
+    const char *path = scratch_path("branches.onnx");
+    unsigned char *bytes = NULL;
+    ok(td_onnx_write(ctx, g, path, false) == TDSNN_OK, "branches are written");
+    size_t size = read_bytes(ctx, path, &bytes);
+    Onnx__ModelProto *m = onnx__model_proto__unpack(NULL, size, bytes);
+    test_values(m);
+    test_pair(m, "pair", &code, NULL);
+    test_pair(m, "leaky", &code, &slope);
+    const Onnx__NodeProto *n = find_node(m, "clip");
+    ok(strcmp(n->op_type, "Clip") == 0 && has_constant(m, n, 1, &ends[0], (int64_t[]){0}, 0) &&
+           has_constant(m, n, 2, &ends[1], (int64_t[]){0}, 0),
+       "Clip: its ends");
+    n = find_node(m, "slope");
+    ok(strcmp(n->op_type, "LeakyRelu") == 0 && n->n_attribute == 1 && n->attribute[0]->f == slope,
+       "LeakyRelu: its slope");
+    n = find_node(m, "avg");
+    ok(strcmp(n->op_type, "AveragePool") == 0 && HAS_INTS(n, "kernel_shape", 2, 2) &&
+           HAS_INTS(n, "strides", 2, 2) && HAS_INTS(n, "pads", 0, 0, 0, 1) &&
+           has_int(n, "count_include_pad", 0) && find_attribute(n, "dilations") == NULL &&
+           has_int(find_node(m, "all"), "count_include_pad", 1),
+       "AveragePool: window, and whether it counts padding");
+    n = find_node(m, "cat");
+    ok(strcmp(n->op_type, "Concat") == 0 && n->n_input == 3 && has_int(n, "axis", 1),
+       "Concat of three");
+    n = find_node(m, "part");
+    ok(strcmp(n->op_type, "Slice") == 0 && n->n_input == 4 && has_integer(m, n, 1, 3) &&
+           has_integer(m, n, 2, 8) && has_integer(m, n, 3, 1),
+       "Slice: the channels 3 .. 7");
+    onnx__model_proto__free_unpacked(m, NULL);
+    td_free(bytes);
+    td_graph_destroy(g);
+}
+
 int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
     td_graph *g = every_operator(ctx);
     test_files(ctx, g);
     td_graph_destroy(g);
     test_plain(ctx);
+    test_branches(ctx);
     scratch_clean();
     tdsnn_context_destroy(ctx);
     return tap_end();
