@@ -48,10 +48,12 @@ typedef struct tdsnn_data_options {
  *   npy:FILE       one array, float32, float64, uint8, int32 or int64; no labels
  *   npz:FILE       arrays x and, if there, y [N] of an integer type
  * Arrays are [N][C][H][W] (or as options->layout says), [N][H][W] (one channel), [N][F] (F values)
- * or [N] (one value). Files are hostile: headers are checked against sizes before anything is
- * allocated. A .npy file may be packed with gzip. Errors: TDSNN_ERR_USAGE (unknown name, a missing
- * path, options that do not hold); TDSNN_ERR_INPUT naming file and place. Memory: tdsnn_data_close.
- */
+ * or [N] (one value). Where options->shape is the network's input, pictures get its channels and
+ * must have its size; otherwise the first one's. Files are hostile: headers are checked against
+ * sizes before anything is allocated. A .npy file may be packed with gzip.
+ * Errors: TDSNN_ERR_USAGE (unknown name, a missing path, options that do not hold);
+ * TDSNN_ERR_INPUT naming file and place.
+ * Memory: tdsnn_data_close. */
 TDSNN_API tdsnn_status tdsnn_data_open(tdsnn_context *ctx, const char *spec,
                                        const tdsnn_data_options *options, tdsnn_data **data);
 TDSNN_API void tdsnn_data_close(tdsnn_data *data);
@@ -71,7 +73,8 @@ TDSNN_API tdsnn_data_info tdsnn_data_get_info(const tdsnn_data *data);
 
 /* Reads sample `index` in 0..samples-1: values [C][H][W], scaled but not normalised (a spiking
  * network does that behind the code of its input), and its label (-1 if unlabelled; NULL is fine).
- * Errors: TDSNN_ERR_INPUT. Threads: safe, any number at once. */
+ * Errors: TDSNN_ERR_INPUT, naming the file where it is read only now.
+ * Threads: safe, any number at once. */
 TDSNN_API tdsnn_status tdsnn_data_read(tdsnn_context *ctx, const tdsnn_data *data, size_t index,
                                        float *values, int *label);
 
