@@ -8,7 +8,7 @@ typedef struct convert_arguments {
     const char *output, *calibrate;
     int steps, input_steps, rounding, offset;
     double leak, input_leak, silence;
-    bool force;
+    bool correct_biases, force;
 } convert_arguments;
 
 static const convert_arguments defaults = {.data = CLI_DATA_DEFAULTS};
@@ -70,6 +70,11 @@ static const cli_option options[] = {
      .help = "value of a spike at 0 (0); 1: for networks trained with\n"
              "the paper's activation",
      .offset = offsetof(convert_arguments, offset)},
+    {.kind = CLI_FLAG,
+     .name = "correct-biases",
+     .help = "take off each bias what rounding adds to its mean drive on\n"
+             "the calibration samples",
+     .offset = offsetof(convert_arguments, correct_biases)},
     {.kind = CLI_REAL,
      .name = "silence",
      .value = "F",
@@ -113,6 +118,7 @@ static tdsnn_convert_options options_of(const convert_arguments *a) {
     o.rounding = a->rounding == 0 ? TDSNN_ROUND_NEAREST : TDSNN_ROUND_CEIL;
     o.offset = a->offset;
     o.silence = a->silence;
+    o.correct_biases = a->correct_biases;
     o.seed = a->base.seed;
     return o;
 }

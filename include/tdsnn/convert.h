@@ -23,10 +23,11 @@ typedef struct tdsnn_convert_options {
     int offset;                 /* 0; 1 only for networks trained with the paper's activation G */
     size_t calibration_samples; /* default 256 */
     uint64_t seed;              /* which calibration samples are drawn */
+    bool correct_biases;        /* take off every bias what rounding adds to its mean drive [X] */
     double silence;             /* 0 .. 1: tau_k becomes max(tau_k, silence v_K) [X]; 0: none */
 } tdsnn_convert_options;
 #define TDSNN_CONVERT_OPTIONS_INIT                                                                 \
-    { sizeof(tdsnn_convert_options), 0, 0.0, 0, 0.0, TDSNN_ROUND_NEAREST, 0, 0, 0, 0.0 }
+    { sizeof(tdsnn_convert_options), 0, 0.0, 0, 0.0, TDSNN_ROUND_NEAREST, 0, 0, 0, false, 0.0 }
 
 typedef struct tdsnn_convert_layer {
     const char *name;

@@ -39,8 +39,7 @@ static void workers_free(comparison *c) {
 static tdsnn_status run_sample(void *arg, size_t index, int number) {
     comparison *c = arg;
     worker *w = &c->workers[number];
-    tdsnn_status status = tdsnn_data_read(c->ctx, c->samples->data, c->samples->indices[index],
-                                          w->activity->input, NULL);
+    tdsnn_status status = td_samples_read(c->ctx, c->samples, index, w->activity->input);
     if (status != TDSNN_OK) {
         return status;
     }

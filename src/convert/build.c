@@ -5,9 +5,10 @@
 typedef struct builder {
     tdsnn_context *ctx;
     const td_graph *source;
-    const td_placement *placement;
+    const td_placement *placement; /* NULL: no codes */
     const tdsnn_code *codes;
-    td_graph *coded;
+    const tdsnn_data_info *data; /* NULL: no normalisation */
+    td_graph *made;
 } builder;
 
 static void *copy_array(td_arena *arena, const void *from, size_t count, size_t size) {
@@ -21,7 +22,7 @@ static void *copy_array(td_arena *arena, const void *from, size_t count, size_t 
 /* Appends a copy of the source's node that reads nodes of the coded graph; -1 on failure. */
 static int copy_node(builder *b, int index, const int *map) {
     const td_node *from = &b->source->nodes[index];
-    td_arena *arena = b->coded->arena;
+    td_arena *arena = b->made->arena;
     size_t inputs = from->input_count > 0 ? (size_t)b->source->nodes[from->inputs[0]].shape.c : 0;
     size_t channels = (size_t)from->shape.c;
     size_t weights = from->op == TD_OP_CONV
@@ -43,35 +44,66 @@ static int copy_node(builder *b, int index, const int *map) {
         mapped[k] = map[from->inputs[k]];
     }
     node.inputs = mapped;
-    return td_graph_append(b->ctx, b->coded, &node);
+    return td_graph_append(b->ctx, b->made, &node);
 }
 
 /* Appends the code behind node `at` of the coded graph. */
 static int append_code(builder *b, int index, int at) {
     const td_node *source = &b->source->nodes[index];
-    const tdsnn_code *code = copy_array(b->coded->arena, &b->codes[index], 1, sizeof *code);
-    char *name = td_arena_printf(b->coded->arena, "%s/code", source->name);
+    const tdsnn_code *code = copy_array(b->made->arena, &b->codes[index], 1, sizeof *code);
+    char *name = td_arena_printf(b->made->arena, "%s/code", source->name);
     if (code == NULL || name == NULL) {
         return -1;
     }
-    return td_graph_append(b->ctx, b->coded,
+    return td_graph_append(b->ctx, b->made,
                            &(td_node){.op = TD_OP_CODE,
                                       .name = name,
                                       .input_count = 1,
                                       .inputs = &at,
                                       .shape = source->shape,
+                                      .negative = b->placement->sites[index].negative,
                                       .code = code});
 }
 
+/* Appends (x - mean) / std behind node `at`, the input, a constant a channel. */
+static int append_normalisation(builder *b, int at) {
+    td_shape shape = b->made->nodes[at].shape;
+    float *means = td_arena_alloc(b->made->arena, (size_t)shape.c, sizeof *means);
+    float *stds = td_arena_alloc(b->made->arena, (size_t)shape.c, sizeof *stds);
+    if (means == NULL || stds == NULL) {
+        return -1;
+    }
+    for (int c = 0; c < shape.c; c++) {
+        int own = b->data->channels_normalised == 1 ? 0 : c;
+        means[c] = b->data->mean[own];
+        stds[c] = b->data->std[own];
+    }
+    td_node subtract = {.op = TD_OP_SUB,
+                        .name = "input-mean",
+                        .input_count = 1,
+                        .inputs = &at,
+                        .shape = shape,
+                        .operand = means};
+    int centred = td_graph_append(b->ctx, b->made, &subtract);
+    td_node divide = {.op = TD_OP_DIV,
+                      .name = "input-std",
+                      .input_count = 1,
+                      .inputs = &centred,
+                      .shape = shape,
+                      .operand = stds};
+    return centred < 0 ? -1 : td_graph_append(b->ctx, b->made, &divide);
+}
+
 static tdsnn_status copy_nodes(builder *b, int *map) {
+    static const td_site plain = {.coded = false};
     for (int i = 0; i < b->source->node_count; i++) {
-        if (b->placement->dropped[i]) {
-            map[i] = map[b->source->nodes[i].inputs[0]];
-            continue;
-        }
-        map[i] = copy_node(b, i, map);
-        if (map[i] >= 0 && b->placement->coded[i]) {
+        const td_site *site = b->placement == NULL ? &plain : &b->placement->sites[i];
+        map[i] = site->dropped ? map[b->source->nodes[i].inputs[0]] : copy_node(b, i, map);
+        if (map[i] >= 0 && site->coded) {
             map[i] = append_code(b, i, map[i]);
+        }
+        if (map[i] >= 0 && i == 0 && b->data != NULL) {
+            map[i] = append_normalisation(b, map[i]);
         }
         if (map[i] < 0) {
             return TDSNN_ERR_RUNTIME;
@@ -85,27 +117,38 @@ static tdsnn_status build(builder *b, int *map) {
     if (status != TDSNN_OK) {
         return status;
     }
-    td_arena *arena = b->coded->arena;
-    b->coded->input_name = td_arena_strdup(arena, b->source->input_name);
-    b->coded->output_name = td_arena_strdup(arena, b->source->output_name);
+    td_arena *arena = b->made->arena;
+    b->made->input_name = td_arena_strdup(arena, b->source->input_name);
+    b->made->output_name = td_arena_strdup(arena, b->source->output_name);
     if (b->source->batch_symbol != NULL) {
-        b->coded->batch_symbol = td_arena_strdup(arena, b->source->batch_symbol);
+        b->made->batch_symbol = td_arena_strdup(arena, b->source->batch_symbol);
     }
-    return b->coded->input_name == NULL || b->coded->output_name == NULL ? TDSNN_ERR_RUNTIME
-                                                                         : TDSNN_OK;
+    return b->made->input_name == NULL || b->made->output_name == NULL ? TDSNN_ERR_RUNTIME
+                                                                       : TDSNN_OK;
+}
+
+static tdsnn_status make(builder *b, td_graph **made) {
+    b->made = td_graph_create(b->ctx);
+    int *map = td_alloc(b->ctx, (size_t)b->source->node_count, sizeof *map);
+    tdsnn_status status = b->made == NULL || map == NULL ? TDSNN_ERR_RUNTIME : build(b, map);
+    td_free(map);
+    if (status != TDSNN_OK) {
+        td_graph_destroy(b->made);
+        return status;
+    }
+    *made = b->made;
+    return TDSNN_OK;
+}
+
+tdsnn_status td_build_normalised(tdsnn_context *ctx, const td_graph *source,
+                                 const tdsnn_data_info *data, td_graph **normalised) {
+    builder b = {.ctx = ctx, .source = source, .data = data->channels_normalised > 0 ? data : NULL};
+    return make(&b, normalised);
 }
 
 tdsnn_status td_build_coded(tdsnn_context *ctx, const td_graph *source,
                             const td_placement *placement, const tdsnn_code *codes,
                             td_graph **coded) {
-    builder b = {ctx, source, placement, codes, td_graph_create(ctx)};
-    int *map = td_alloc(ctx, (size_t)source->node_count, sizeof *map);
-    tdsnn_status status = b.coded == NULL || map == NULL ? TDSNN_ERR_RUNTIME : build(&b, map);
-    td_free(map);
-    if (status != TDSNN_OK) {
-        td_graph_destroy(b.coded);
-        return status;
-    }
-    *coded = b.coded;
-    return TDSNN_OK;
+    builder b = {.ctx = ctx, .source = source, .placement = placement, .codes = codes};
+    return make(&b, coded);
 }

@@ -2,7 +2,13 @@
 #ifndef TD_CONVERT_BUILD_H
 #define TD_CONVERT_BUILD_H
 
+#include <tdsnn/data.h>
+
 #include "convert/place.h"
+
+/* Copies the graph and puts the normalisation of the data, if it has one, behind the input. */
+tdsnn_status td_build_normalised(tdsnn_context *ctx, const td_graph *source,
+                                 const tdsnn_data_info *data, td_graph **normalised);
 
 /* Copies the graph, puts codes[i] behind every coded node i and leaves out the dropped ones.
  * codes: [source->node_count]. Metadata is not copied. Memory: td_graph_destroy. */

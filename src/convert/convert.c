@@ -16,7 +16,7 @@
 /* One conversion under way. */
 typedef struct conversion {
     tdsnn_context *ctx;
-    const td_graph *source;
+    td_graph *source; /* the plain graph, the data's normalisation behind its input */
     const tdsnn_data *data;
     tdsnn_convert_options options; /* defaults filled in */
     td_placement placement;
@@ -52,27 +52,48 @@ static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_convert_option
     return TDSNN_OK;
 }
 
+/* Raises the thresholds so that values below a share of the largest stay silent. */
+static void silence(tdsnn_code *code, double share) {
+    float least = (float)(share * code->values[code->steps]);
+    for (int k = 0; k < code->steps; k++) {
+        code->thresholds[k] = code->thresholds[k] < least ? least : code->thresholds[k];
+    }
+    code->rounding = TDSNN_ROUND_TABLE;
+}
+
+/* Window and leak of the input. Where its spikes enter a layer together with those of hidden
+ * neurons, all leak alike, and the window is as long as that leak can carry. */
+static void input_window(const conversion *c, int *steps, double *leak) {
+    *steps = c->options.input_steps;
+    *leak = c->options.input_leak;
+    if (c->placement.input_joins) {
+        *leak = c->options.leak;
+        int longest = (int)(*leak * log(1e6));
+        *steps = *steps < longest ? *steps : longest;
+    }
+}
+
 /* The code of one node, from the histogram of its values. */
 static tdsnn_status choose_code(conversion *c, int index, const td_histogram *h) {
     const tdsnn_convert_options *o = &c->options;
-    bool input = index == 0;
-    if (input && td_histogram_min(h) < 0.0f) {
-        return td_error(c->ctx, TDSNN_ERR_UNSUPPORTED,
-                        "the input '%s' has negative values (%g in the calibration data); signed "
-                        "inputs are not supported yet: give --input-steps analog, or data scaled "
-                        "from 0 up",
-                        c->source->input_name, (double)td_histogram_min(h));
-    }
+    td_site *site = &c->placement.sites[index];
     tdsnn_code *code = &c->codes[index];
+    int steps = o->steps;
+    double leak = o->leak;
+    if (index == 0) {
+        input_window(c, &steps, &leak);
+        site->negative = td_histogram_min(h) < 0.0f ? 1.0f : 0.0f;
+    }
+    if (site->negative != 0.0f && o->offset == 1) {
+        return td_error(c->ctx, TDSNN_ERR_UNSUPPORTED,
+                        "the value of '%s' has both signs, which offset 1 cannot encode; use "
+                        "offset 0",
+                        c->source->nodes[index].name);
+    }
     tdsnn_status status =
-        td_fit_code(c->ctx, h, input ? o->input_leak : o->leak, input ? o->input_steps : o->steps,
-                    o->rounding, o->offset, code);
-    if (status == TDSNN_OK && o->silence > 0.0 && !input) {
-        float least = (float)(o->silence * code->values[code->steps]);
-        for (int k = 0; k < code->steps; k++) {
-            code->thresholds[k] = code->thresholds[k] < least ? least : code->thresholds[k];
-        }
-        code->rounding = TDSNN_ROUND_TABLE;
+        td_fit_code(c->ctx, h, leak, steps, o->rounding, o->offset, site->cap, code);
+    if (status == TDSNN_OK && o->silence > 0.0 && index != 0) {
+        silence(code, o->silence);
     }
     c->errors[index] = td_histogram_error(h, code);
     return status;
@@ -85,12 +106,23 @@ static tdsnn_status calibrate(conversion *c) {
         return status;
     }
     for (int i = 0; i < c->source->node_count && status == TDSNN_OK; i++) {
-        if (c->placement.coded[i]) {
+        if (c->placement.sites[i].coded) {
             status = choose_code(c, i, histograms[i]);
         }
     }
     td_histograms_free(c->source, histograms);
     return status;
+}
+
+/* Numbers of all channels, separated by commas. */
+static tdsnn_status set_numbers(conversion *c, const char *key, const float *numbers, int count) {
+    char text[TDSNN_MAX_NORMALISED * 24] = "";
+    size_t length = 0;
+    for (int i = 0; i < count; i++) {
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%.9g", i == 0 ? "" : ",",
+                                   (double)numbers[i]);
+    }
+    return td_graph_set_metadata(c->ctx, c->coded, key, text);
 }
 
 /* What evaluating the file needs to know about its data. Made-up calibration data says nothing. */
@@ -101,6 +133,12 @@ static tdsnn_status set_metadata(conversion *c) {
         char scale[32];
         snprintf(scale, sizeof scale, "%.17g", info.scale);
         status = td_graph_set_metadata(c->ctx, c->coded, "tdsnn.scale", scale);
+    }
+    if (status == TDSNN_OK && info.channels_normalised > 0) {
+        status = set_numbers(c, "tdsnn.mean", info.mean, info.channels_normalised);
+    }
+    if (status == TDSNN_OK && info.channels_normalised > 0) {
+        status = set_numbers(c, "tdsnn.std", info.std, info.channels_normalised);
     }
     return status;
 }
@@ -136,7 +174,7 @@ static tdsnn_status make_report(const conversion *c, size_t agreements,
     made->agreement_percent = 100.0 * (double)agreements / (double)c->samples.count;
     made->layers = td_alloc(c->ctx, (size_t)c->source->node_count, sizeof *made->layers);
     for (int i = 0; made->layers != NULL && i < c->source->node_count; i++) {
-        if (!c->placement.coded[i]) {
+        if (!c->placement.sites[i].coded) {
             continue;
         }
         const char *name = c->source->nodes[i].name;
@@ -172,12 +210,15 @@ static tdsnn_status run(conversion *c, const char *path, tdsnn_model **converted
         return TDSNN_ERR_RUNTIME;
     }
     size_t agreements = 0;
-    tdsnn_status status = td_data_fits(c->ctx, c->data, c->source->nodes[0].shape);
+    tdsnn_status status = TDSNN_OK;
     status = status != TDSNN_OK ? status
                                 : td_samples_draw(c->ctx, c->data, c->options.calibration_samples,
                                                   c->options.seed, &c->samples);
     status = status != TDSNN_OK ? status : calibrate(c);
     status = status != TDSNN_OK ? status : build_coded(c);
+    if (status == TDSNN_OK && c->options.correct_biases) {
+        status = td_correct_biases(c->ctx, c->source, c->coded, &c->samples);
+    }
     status = status != TDSNN_OK
                  ? status
                  : td_agreement(c->ctx, c->source, c->coded, &c->samples, &agreements);
@@ -207,8 +248,15 @@ tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
                            const tdsnn_data *calibration, const tdsnn_convert_options *options,
                            tdsnn_model **converted, tdsnn_convert_report **report) {
     tdsnn_status status = tdsnn_model_check(ctx, source);
-    conversion c = {.ctx = ctx, .source = source->graph, .data = calibration};
+    conversion c = {.ctx = ctx, .data = calibration};
     status = status != TDSNN_OK ? status : fill_defaults(ctx, options, &c.options);
+    if (status == TDSNN_OK) {
+        status = td_data_fits(ctx, calibration, source->graph->nodes[0].shape);
+    }
+    if (status == TDSNN_OK) {
+        tdsnn_data_info info = tdsnn_data_get_info(calibration);
+        status = td_build_normalised(ctx, source->graph, &info, &c.source);
+    }
     if (status == TDSNN_OK) {
         status = td_place(ctx, c.source, c.options.input_steps < 0, &c.placement);
     }
@@ -216,6 +264,7 @@ tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
         status = run(&c, source->path, converted, report);
     }
     td_placement_free(&c.placement);
+    td_graph_destroy(c.source);
     td_graph_destroy(c.coded);
     td_samples_free(&c.samples);
     td_free(c.codes);

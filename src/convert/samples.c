@@ -32,3 +32,8 @@ void td_samples_free(td_samples *samples) {
     td_free(samples->indices);
     *samples = (td_samples){0};
 }
+
+tdsnn_status td_samples_read(tdsnn_context *ctx, const td_samples *samples, size_t index,
+                             float *values) {
+    return tdsnn_data_read(ctx, samples->data, samples->indices[index], values, NULL);
+}

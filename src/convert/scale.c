@@ -39,12 +39,14 @@ static double bin_value(size_t bin) {
     return ldexp(mantissa, (int)(bin >> MANTISSA_BITS) + LOWEST_EXPONENT);
 }
 
-void td_histogram_add(td_histogram *h, const float *values, size_t count) {
+void td_histogram_add(td_histogram *h, const float *values, size_t count, bool absolute,
+                      float cap) {
     for (size_t i = 0; i < count; i++) {
-        long bin = values[i] > 0.0f ? bin_of(values[i]) : -1;
+        float x = absolute ? fabsf(values[i]) : values[i];
+        long bin = x > 0.0f ? bin_of(x < cap ? x : cap) : -1;
+        h->lowest = values[i] < h->lowest ? values[i] : h->lowest;
         if (bin < 0) {
             h->zeros++;
-            h->lowest = values[i] < h->lowest ? values[i] : h->lowest;
         } else {
             h->bins[bin]++;
         }
@@ -109,7 +111,7 @@ static tdsnn_status try_scale(tdsnn_context *ctx, const td_histogram *h, double 
 #define FINE_STEPS 20
 
 tdsnn_status td_fit_code(tdsnn_context *ctx, const td_histogram *h, double leak, int steps,
-                         tdsnn_rounding rounding, int offset, tdsnn_code *code) {
+                         tdsnn_rounding rounding, int offset, float cap, tdsnn_code *code) {
     tdsnn_code best = {0};
     tdsnn_status status = tdsnn_code_make(ctx, leak, steps, 1.0, rounding, offset, &best);
     double largest = largest_value(h);
@@ -117,12 +119,14 @@ tdsnn_status td_fit_code(tdsnn_context *ctx, const td_histogram *h, double leak,
         *code = best;
         return status;
     }
-    double fits = largest / tdsnn_code_value(&best, steps), best_error = INFINITY, center = fits;
+    double unit = tdsnn_code_value(&best, steps); /* the largest value at scale 1 */
+    double fits = largest / unit, most = cap / unit, best_error = INFINITY, center = fits;
     for (int i = 0; i < COARSE_STEPS + 2 * FINE_STEPS + 1 && status == TDSNN_OK; i++) {
         double scale =
             i < COARSE_STEPS
                 ? fits * pow(COARSE_FACTOR, i - 5)
                 : center * pow(COARSE_FACTOR, (double)(i - COARSE_STEPS - FINE_STEPS) / FINE_STEPS);
+        scale = scale < most ? scale : most;
         tdsnn_code candidate = best;
         double error = INFINITY;
         status = try_scale(ctx, h, scale, &candidate, &error);

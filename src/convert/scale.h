@@ -11,21 +11,23 @@
 typedef struct td_histogram td_histogram;
 td_histogram *td_histogram_create(tdsnn_context *ctx);
 void td_histogram_destroy(td_histogram *histogram);
-void td_histogram_add(td_histogram *histogram, const float *values, size_t count);
+
+/* Counts max(x, 0), or with `absolute` |x|, as a pair encodes it; at most `cap`. */
+void td_histogram_add(td_histogram *histogram, const float *values, size_t count, bool absolute,
+                      float cap);
 void td_histogram_merge(td_histogram *into, const td_histogram *from);
 /* The smallest value met, 0 if none was negative. */
 float td_histogram_min(const td_histogram *histogram);
 
-/* What a code loses of the rectified values met: sum of (max(x, 0) - v(T(x)))^2, and of
- * max(x, 0)^2. */
+/* What a code loses of the values x counted: sum of (x - v(T(x)))^2, and of x^2. */
 typedef struct td_code_error {
     double error, energy;
 } td_code_error;
 td_code_error td_histogram_error(const td_histogram *histogram, const tdsnn_code *code);
 
-/* Fills the code of least squared error over all scales, for the leak, steps, rounding and offset
- * given. Errors: as tdsnn_code_make. */
+/* Fills the code of least squared error over all scales with no value above `cap`, for the leak,
+ * steps, rounding and offset given. Errors: as tdsnn_code_make. */
 tdsnn_status td_fit_code(tdsnn_context *ctx, const td_histogram *histogram, double leak, int steps,
-                         tdsnn_rounding rounding, int offset, tdsnn_code *code);
+                         tdsnn_rounding rounding, int offset, float cap, tdsnn_code *code);
 
 #endif

@@ -32,7 +32,7 @@ static tdsnn_status worker_create(survey *s, worker *w) {
         return TDSNN_ERR_RUNTIME;
     }
     for (int i = 0; i < s->graph->node_count; i++) {
-        if (s->placement->coded[i]) {
+        if (s->placement->sites[i].coded) {
             w->histograms[i] = td_histogram_create(s->ctx);
             if (w->histograms[i] == NULL) {
                 return TDSNN_ERR_RUNTIME;
@@ -51,19 +51,27 @@ static void workers_free(survey *s) {
     td_free(s->workers);
 }
 
+/* Counts what the code of node i encodes: the node's value, or where the code takes the node's
+ * place what the node reads. The input's sign is not known yet. */
+static void count_values(const survey *s, const worker *w, int i) {
+    const td_site *site = &s->placement->sites[i];
+    const float *values =
+        td_dense_value(w->dense, site->dropped ? s->graph->nodes[i].inputs[0] : i);
+    td_histogram_add(w->histograms[i], values, td_shape_count(s->graph->nodes[i].shape),
+                     i == 0 || site->negative != 0.0f, site->cap);
+}
+
 static tdsnn_status run_sample(void *arg, size_t index, int number) {
     survey *s = arg;
     worker *w = &s->workers[number];
-    tdsnn_status status =
-        tdsnn_data_read(s->ctx, s->samples->data, s->samples->indices[index], w->input, NULL);
+    tdsnn_status status = td_samples_read(s->ctx, s->samples, index, w->input);
     if (status != TDSNN_OK) {
         return status;
     }
     td_dense_run(w->dense, w->input);
     for (int i = 0; i < s->graph->node_count; i++) {
         if (w->histograms[i] != NULL) {
-            td_histogram_add(w->histograms[i], td_dense_value(w->dense, i),
-                             td_shape_count(s->graph->nodes[i].shape));
+            count_values(s, w, i);
         }
     }
     return TDSNN_OK;

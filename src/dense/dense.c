@@ -461,9 +461,17 @@ void td_dense_destroy(td_dense *session) {
     td_free(session);
 }
 
-void td_dense_run(td_dense *session, const float *input) {
+void td_dense_feed(td_dense *session, const float *input) {
     size_t count = td_shape_count(session->graph->nodes[0].shape);
     memcpy(session->values[0], input, count * sizeof *input);
+}
+
+void td_dense_run_node(td_dense *session, int node) {
+    run_node(session, node);
+}
+
+void td_dense_run(td_dense *session, const float *input) {
+    td_dense_feed(session, input);
     for (int i = 1; i < session->graph->node_count; i++) {
         run_node(session, i);
     }

@@ -7,7 +7,8 @@
 /* What one run of one sample leaves behind. */
 typedef struct td_activity {
     int layer_count;
-    uint8_t **times; /* [layer][neuron], C H W order; NULL for the read-out and an analog input */
+    uint8_t **times; /* [layer][neuron], C H W order, of pairs + first; NULL for the read-out and an
+                        analog input */
     float *input;    /* the sample as fed, [C][H][W] */
     float *logits;   /* [classes] */
 } td_activity;
@@ -19,7 +20,11 @@ void td_activity_destroy(td_activity *activity);
  */
 void td_activity_encode(const td_network *network, td_activity *activity);
 
-/* The closed form of a max-pool on spike times: T_o = max T_i over the members present; exact. */
+/* The spike time of value i of a layer, or of its pair, from its drive. */
+void td_layer_encode(const td_layer *layer, float drive, uint8_t *times, size_t i);
+
+/* The closed form of a max-pool on spike times: T_o = max T_i over the members present; of the
+ * second half of a pair min T_i, for the largest x has the smallest -x. Exact. */
 void td_pool_times(const td_layer *layer, const uint8_t *source, uint8_t *times);
 
 /* The read-out's rule: the lowest index among equal maxima. */

@@ -75,7 +75,7 @@ static void keep_times(const evaluation *e, const td_activity *activity, uint8_t
     const td_network *network = network_of(e);
     for (int i = 0; i < network->layer_count; i++) {
         if (activity->times[i] != NULL) {
-            size_t count = td_shape_count(network->layers[i].shape);
+            size_t count = td_layer_neurons(&network->layers[i]);
             memcpy(to, activity->times[i], count);
             to += count;
         }
@@ -147,13 +147,19 @@ static void compare(evaluation *e, const float *logits, const float *against, in
     }
 }
 
+/* Arrays of spike times that a layer has: none, one, or two of a pair. */
+static int halves_of(const td_layer *layer) {
+    return layer->code == NULL ? 0 : layer->pair ? 2 : 1;
+}
+
 static tdsnn_status write_times(evaluation *e, const uint8_t *times) {
     const td_network *network = network_of(e);
     tdsnn_status status = TDSNN_OK;
     for (int i = 0, array = 0; i < network->layer_count && status == TDSNN_OK; i++) {
-        if (network->layers[i].code != NULL) {
+        const td_layer *layer = &network->layers[i];
+        for (int half = 0; half < halves_of(layer) && status == TDSNN_OK; half++) {
             status = td_array_append(e->spikes_file, array++, times);
-            times += td_shape_count(network->layers[i].shape);
+            times += td_shape_count(layer->shape);
         }
     }
     return status;
@@ -199,7 +205,36 @@ static tdsnn_status run_all(evaluation *e, size_t samples) {
     return status;
 }
 
-/* Opens the .npz: one array a layer that has spike times. */
+/* The arrays of one layer; gives their number. */
+static int spike_arrays(td_arena *names, const td_layer *layer, td_array_spec *arrays) {
+    static const char *const endings[] = {".pos", ".neg"};
+    for (int half = 0; half < halves_of(layer); half++) {
+        arrays[half] = (td_array_spec){
+            .name = layer->pair ? td_arena_printf(names, "%s%s", layer->name, endings[half])
+                                : layer->name,
+            .type = TD_ARRAY_UINT8,
+            .rank = layer->shape.flat ? 1 : 3,
+            .dims = {layer->shape.c, layer->shape.h, layer->shape.w}};
+    }
+    return halves_of(layer);
+}
+
+static tdsnn_status create_spikes(evaluation *e, td_arena *names, td_array_spec *arrays) {
+    const td_network *network = network_of(e);
+    int count = 0;
+    for (int i = 0; i < network->layer_count; i++) {
+        int more = spike_arrays(names, &network->layers[i], arrays + count);
+        if (more > 0 && arrays[count].name == NULL) {
+            return TDSNN_ERR_RUNTIME;
+        }
+        count += more;
+        e->times_size += more > 0 ? td_layer_neurons(&network->layers[i]) : 0;
+    }
+    return td_npz_create(e->ctx, e->options->spikes, e->options->force, arrays, count,
+                         &e->spikes_file);
+}
+
+/* Opens the .npz: one array a layer that has spike times, two a layer of pairs. */
 static tdsnn_status open_spikes(evaluation *e) {
     const td_network *network = network_of(e);
     if (network == NULL) {
@@ -207,25 +242,12 @@ static tdsnn_status open_spikes(evaluation *e) {
                         "%s: a plain network has no spike times to write; convert it first",
                         e->options->spikes);
     }
-    td_array_spec *arrays = td_alloc(e->ctx, (size_t)network->layer_count, sizeof *arrays);
-    if (arrays == NULL) {
-        return TDSNN_ERR_RUNTIME;
-    }
-    int count = 0;
-    for (int i = 0; i < network->layer_count; i++) {
-        const td_layer *layer = &network->layers[i];
-        if (layer->code != NULL) {
-            arrays[count++] =
-                (td_array_spec){.name = layer->name,
-                                .type = TD_ARRAY_UINT8,
-                                .rank = layer->shape.flat ? 1 : 3,
-                                .dims = {layer->shape.c, layer->shape.h, layer->shape.w}};
-            e->times_size += td_shape_count(layer->shape);
-        }
-    }
-    tdsnn_status status = td_npz_create(e->ctx, e->options->spikes, e->options->force, arrays,
-                                        count, &e->spikes_file);
-    td_free(arrays);
+    td_arena *names = td_arena_create(e->ctx);
+    td_array_spec *arrays =
+        names == NULL ? NULL
+                      : td_arena_alloc(names, 2 * (size_t)network->layer_count, sizeof *arrays);
+    tdsnn_status status = arrays == NULL ? TDSNN_ERR_RUNTIME : create_spikes(e, names, arrays);
+    td_arena_destroy(names);
     return status;
 }
 
@@ -414,9 +436,10 @@ static tdsnn_status prepare(evaluation *e, const tdsnn_model *model) {
     if (info.samples == 0) {
         return td_error(e->ctx, TDSNN_ERR_INPUT, "%s: has no samples", info.spec);
     }
-    tdsnn_status status = td_program_create(e->ctx, model, o->engine, &e->program);
+    tdsnn_status status = td_program_create(e->ctx, model, e->data, o->engine, &e->program);
     if (status == TDSNN_OK && o->against != NULL) {
-        status = td_program_create(e->ctx, o->against, TDSNN_ENGINE_REFERENCE, &e->against);
+        status =
+            td_program_create(e->ctx, o->against, e->data, TDSNN_ENGINE_REFERENCE, &e->against);
     }
     if (status == TDSNN_OK) {
         status = td_data_fits(e->ctx, e->data, e->program.input);

@@ -2,12 +2,13 @@
 
 #include <string.h>
 
+#include "data/normalise.h"
 #include "dense/dense.h"
 #include "engine/clock.h"
 #include "network/model.h"
 
-tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, tdsnn_engine engine,
-                               td_program *program) {
+tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, const tdsnn_data *data,
+                               tdsnn_engine engine, td_program *program) {
     tdsnn_status status = tdsnn_model_check(ctx, model);
     if (status != TDSNN_OK) {
         return status;
@@ -16,6 +17,7 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, tds
     td_program made = {
         .graph = graph,
         .engine = engine,
+        .data = tdsnn_data_get_info(data),
         .input = graph->nodes[0].shape,
         .outputs = (int)td_shape_count(graph->nodes[td_graph_logits(graph)].shape),
     };
@@ -38,6 +40,7 @@ void td_program_free(td_program *program) {
 struct td_runner {
     const td_program *program;
     td_dense *dense;       /* of a plain model */
+    float *input;          /* of a plain model: the sample, normalised */
     td_activity *activity; /* of a spiking one */
     td_reference *reference;
     td_clock_layer **clock; /* [layer_count]; NULL for the input */
@@ -58,7 +61,9 @@ static tdsnn_status create_clock(tdsnn_context *ctx, td_runner *r) {
 static tdsnn_status create(tdsnn_context *ctx, td_runner *r) {
     const td_program *program = r->program;
     if (program->network == NULL) {
-        return td_dense_create(ctx, program->graph, &r->dense);
+        r->input = td_alloc(ctx, td_shape_count(program->input), sizeof *r->input);
+        return r->input == NULL ? TDSNN_ERR_RUNTIME
+                                : td_dense_create(ctx, program->graph, &r->dense);
     }
     tdsnn_status status = td_activity_create(ctx, program->network, &r->activity);
     if (status != TDSNN_OK) {
@@ -96,6 +101,7 @@ void td_runner_destroy(td_runner *r) {
     td_reference_destroy(r->reference);
     td_activity_destroy(r->activity);
     td_dense_destroy(r->dense);
+    td_free(r->input);
     td_free(r);
 }
 
@@ -116,7 +122,9 @@ static void run_clock(td_runner *r) {
 
 void td_runner_run(td_runner *r, const float *sample, const float **logits) {
     if (r->dense != NULL) {
-        td_dense_run(r->dense, sample);
+        memcpy(r->input, sample, td_shape_count(r->program->input) * sizeof *sample);
+        td_data_normalise(&r->program->data, r->input);
+        td_dense_run(r->dense, r->input);
         *logits = td_dense_value(r->dense, td_graph_logits(r->program->graph));
         return;
     }

@@ -11,11 +11,12 @@ typedef struct td_program {
     const td_graph *graph;
     td_network *network; /* NULL: dense */
     tdsnn_engine engine;
+    tdsnn_data_info data; /* a plain model's input is normalised as the data says */
     td_shape input;
     int outputs;
 } td_program;
-tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, tdsnn_engine engine,
-                               td_program *program);
+tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, const tdsnn_data *data,
+                               tdsnn_engine engine, td_program *program);
 void td_program_free(td_program *program);
 
 /* One thread's session. */

@@ -227,7 +227,7 @@ tdsnn_status tdsnn_verify(tdsnn_context *ctx, const tdsnn_model *model, const td
                           const tdsnn_verify_options *options, tdsnn_verify_result **result) {
     td_error_clear(ctx);
     td_program program;
-    tdsnn_status status = td_program_create(ctx, model, TDSNN_ENGINE_REFERENCE, &program);
+    tdsnn_status status = td_program_create(ctx, model, data, TDSNN_ENGINE_REFERENCE, &program);
     if (status != TDSNN_OK) {
         return status;
     }

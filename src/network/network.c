@@ -1,23 +1,27 @@
-/* Compiling a coded graph: every drive with a code becomes a layer of neurons; constants between a
- * code and the next linear layer (an input normalisation) are folded into its synapses and bias. */
+/* Compiling a coded graph, node by node: what lies between two codes is a linear expression over
+ * spiking populations (drive.h); a code or the read-out closes it into a layer of neurons. */
 #include "network/network.h"
 
 #include <string.h>
 
-#include "network/fold.h"
+#include "network/drive.h"
 
-/* What a node of the graph is in the network. */
+/* What a node of the graph is in the network: spikes of some populations (or an analog input), or a
+ * drive that waits for its code. */
 typedef struct value {
-    int layer;        /* -1: no value of the network's (a node that was never reached) */
-    bool coded;       /* spikes, or an analog input; otherwise a drive that waits for its code */
-    td_shape view;    /* as the next node sees it */
-    td_affine affine; /* constants that follow the code; [view.c] */
+    bool is_drive;
+    td_shape shape;
+    int part_count;
+    td_part *parts;
+    td_drive drive;
+    const char *name; /* of the node that a drive's layer is named after */
 } value;
 
 typedef struct compiler {
     tdsnn_context *ctx;
     const td_graph *graph;
     td_network *network;
+    td_arena *scratch;
     value *values; /* [graph->node_count] */
 } compiler;
 
@@ -27,127 +31,366 @@ static tdsnn_status refuse(compiler *c, const td_node *node, const char *reason)
                     td_op_name(node->op), reason);
 }
 
-/* Opens the next layer; there are at most as many as nodes. */
-static td_layer *open_layer(compiler *c, const td_node *node, td_layer_kind kind) {
-    td_layer *layer = &c->network->layers[c->network->layer_count++];
-    layer->name = td_arena_strdup(c->network->arena, node->name);
-    layer->kind = kind;
-    layer->shape = node->shape;
+static const td_layer *layer_of(const compiler *c, const td_part *part) {
+    return &c->network->layers[part->layer];
+}
+
+/* ---------------------------------------------------------------------------------------- values
+ */
+
+/* Spikes with room for `count` parts. */
+static tdsnn_status spikes_alloc(compiler *c, td_shape shape, int count, value *out) {
+    *out = (value){.shape = shape};
+    out->parts = td_arena_alloc(c->scratch, (size_t)count, sizeof *out->parts);
+    return out->parts == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+}
+
+/* Spikes of a whole layer. */
+static tdsnn_status spikes_of_layer(compiler *c, int layer, td_shape shape, value *out) {
+    if (spikes_alloc(c, shape, 1, out) != TDSNN_OK) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    out->parts[out->part_count++] = (td_part){.layer = layer, .view = shape, .channels = shape.c};
+    return TDSNN_OK;
+}
+
+/* The same spikes, to be changed. */
+static tdsnn_status spikes_copy(compiler *c, const value *in, td_shape shape, value *out) {
+    if (spikes_alloc(c, shape, in->part_count, out) != TDSNN_OK) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    out->part_count = in->part_count;
+    memcpy(out->parts, in->parts, (size_t)in->part_count * sizeof *in->parts);
+    return TDSNN_OK;
+}
+
+static tdsnn_status as_drive(compiler *c, const value *in, td_drive *drive) {
+    if (in->is_drive) {
+        *drive = in->drive;
+        return TDSNN_OK;
+    }
+    return td_drive_identity(c->scratch, in->shape, in->parts, in->part_count, drive);
+}
+
+static value drive_value(const td_drive *drive, const td_node *node) {
+    return (value){.is_drive = true, .shape = node->shape, .drive = *drive, .name = node->name};
+}
+
+/* ---------------------------------------------------------------------------------------- layers
+ */
+
+/* Opens the next layer. */
+static td_layer *open_layer(compiler *c, const char *name, td_shape shape, td_layer_kind kind) {
+    td_network *n = c->network;
+    void *layers = n->layers;
+    if (td_reserve(c->ctx, &layers, &n->layer_capacity, (size_t)n->layer_count + 1,
+                   sizeof *n->layers) != TDSNN_OK) {
+        return NULL;
+    }
+    n->layers = layers;
+    td_layer *layer = &n->layers[n->layer_count++];
+    *layer = (td_layer){.name = td_arena_strdup(n->arena, name), .kind = kind, .shape = shape};
     return layer->name == NULL ? NULL : layer;
 }
 
-static int newest_layer(const compiler *c) {
-    return c->network->layer_count - 1;
-}
-
-/* The event values of a code (see td_layer.event_values). */
-static tdsnn_status set_code(compiler *c, td_layer *layer, const tdsnn_code *code) {
-    tdsnn_code *copy = td_arena_alloc(c->network->arena, 1, sizeof *copy);
-    float *events = td_arena_alloc(c->network->arena, TDSNN_MAX_STEPS + 1, sizeof *events);
-    if (copy == NULL || events == NULL) {
+/* What spikes at each time stand for (see td_layer.event_values and .negative_values). */
+static tdsnn_status set_code(compiler *c, td_layer *layer, const td_node *node) {
+    const tdsnn_code *code = node->code;
+    td_arena *arena = c->network->arena;
+    tdsnn_code *copy = td_arena_alloc(arena, 1, sizeof *copy);
+    float *events = td_arena_alloc(arena, TDSNN_MAX_STEPS + 1, sizeof *events);
+    float *negatives = td_arena_alloc(arena, TDSNN_MAX_STEPS + 1, sizeof *negatives);
+    if (copy == NULL || events == NULL || negatives == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
     *copy = *code;
     double zero = code->offset == 0 ? 0.0 : tdsnn_code_value(code, 0);
     for (int t = 1; t <= code->steps; t++) {
         events[t] = code->offset == 0 ? code->values[t] : (float)(tdsnn_code_value(code, t) - zero);
+        negatives[t] = node->negative * events[t];
     }
     layer->code = copy;
     layer->event_values = events;
+    layer->pair = node->negative != 0.0f;
+    layer->negative = node->negative;
+    layer->negative_values = layer->pair ? negatives : NULL;
     return TDSNN_OK;
 }
 
+/* All populations of a layer share a leak (their membrane has one) and an offset. */
+static tdsnn_status check_sources(compiler *c, const td_drive *drive, const char *name) {
+    const td_layer *layers = c->network->layers;
+    const tdsnn_code *first = layers[drive->terms[0].synapses.source].code;
+    for (int i = 1; i < drive->term_count; i++) {
+        const tdsnn_code *code = layers[drive->terms[i].synapses.source].code;
+        bool same = (code == NULL) == (first == NULL) &&
+                    (code == NULL || (code->leak == first->leak && code->offset == first->offset));
+        if (!same) {
+            return td_error(c->ctx, TDSNN_ERR_UNSUPPORTED,
+                            "layer '%s' reads codes of different leaks or offsets; a membrane has "
+                            "one leak",
+                            name);
+        }
+    }
+    return TDSNN_OK;
+}
+
+static tdsnn_status close_layer(compiler *c, const td_drive *drive, const char *name,
+                                td_layer_kind kind) {
+    tdsnn_status status = check_sources(c, drive, name);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_layer *layer = open_layer(c, name, drive->shape, kind);
+    return layer == NULL
+               ? TDSNN_ERR_RUNTIME
+               : td_drive_close(c->network->arena, c->scratch, drive, c->network->layers, layer);
+}
+
+/* ----------------------------------------------------------------------------------------- nodes
+ */
+
 static tdsnn_status compile_input(compiler *c, const td_node *node, value *out) {
-    if (open_layer(c, node, TD_LAYER_INPUT) == NULL) {
+    if (open_layer(c, node->name, node->shape, TD_LAYER_INPUT) == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    bool encoded = false;
-    for (int i = 1; i < c->graph->node_count; i++) {
-        encoded =
-            encoded || (c->graph->nodes[i].op == TD_OP_CODE && c->graph->nodes[i].inputs[0] == 0);
+    return spikes_of_layer(c, 0, node->shape, out);
+}
+
+/* The code of the input: nothing else may read the input as it is. */
+static tdsnn_status compile_input_code(compiler *c, const td_node *node, value *out) {
+    if (td_graph_consumers(c->graph, 0) != 1) {
+        return refuse(c, node, "the input is read elsewhere without its code");
     }
-    *out = (value){.layer = 0, .coded = !encoded, .view = node->shape};
-    return TDSNN_OK;
+    return set_code(c, &c->network->layers[0], node) != TDSNN_OK
+               ? TDSNN_ERR_RUNTIME
+               : spikes_of_layer(c, 0, node->shape, out);
 }
 
 static tdsnn_status compile_code(compiler *c, const td_node *node, const value *in, value *out) {
-    if (in->coded) {
-        return refuse(c, node, "what it reads is a spike time already, not a drive");
+    if (node->negative != 0.0f && node->code->offset != 0) {
+        return refuse(c, node, "a signed pair exists at offset 0 only");
     }
-    if (td_graph_consumers(c->graph, node->inputs[0]) != 1) {
-        return refuse(c, node, "the drive it encodes is read by other nodes as well");
+    if (node->inputs[0] == 0) {
+        return compile_input_code(c, node, out);
     }
-    *out = (value){.layer = in->layer, .coded = true, .view = node->shape};
-    return set_code(c, &c->network->layers[in->layer], node->code);
+    td_drive drive;
+    tdsnn_status status = as_drive(c, in, &drive);
+    const char *name = in->is_drive ? in->name : node->name;
+    status = status != TDSNN_OK ? status : close_layer(c, &drive, name, TD_LAYER_SYNAPSES);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    int layer = c->network->layer_count - 1;
+    status = set_code(c, &c->network->layers[layer], node);
+    return status != TDSNN_OK ? status : spikes_of_layer(c, layer, node->shape, out);
 }
 
-/* A convolution or inner product opens a layer; its code may follow. */
-static tdsnn_status compile_linear(compiler *c, const td_node *node, const value *in, bool logits,
-                                   value *out) {
-    if (!in->coded) {
+static tdsnn_status compile_linear(compiler *c, const td_node *node, const value *in, value *out) {
+    if (in->is_drive) {
         return refuse(c, node, "it reads a drive that has no code; convert the network first");
     }
-    td_layer *layer = open_layer(c, node, logits ? TD_LAYER_READOUT : TD_LAYER_SYNAPSES);
-    td_synapses *synapses = td_arena_alloc(c->network->arena, 1, sizeof *synapses);
-    if (layer == NULL || synapses == NULL) {
+    td_drive drive;
+    bool fits;
+    if (td_drive_linear(c->scratch, node, in->parts, in->part_count, &drive, &fits) != TDSNN_OK) {
         return TDSNN_ERR_RUNTIME;
     }
-    *synapses = (td_synapses){
-        .source = in->layer,
-        .view = in->view,
-        .window = node->op == TD_OP_CONV ? node->window : TD_WINDOW_ONE,
-        .groups = node->op == TD_OP_CONV ? node->groups : 1,
-    };
-    layer->synapses = synapses;
-    layer->synapse_count = 1;
-    *out = (value){.layer = newest_layer(c), .coded = false, .view = node->shape};
-    tdsnn_status status = td_fold_affine(c->network->arena, layer, node, &in->affine);
-    return status != TDSNN_OK ? status
-                              : td_fold_offset(c->network->arena, layer, c->network->layers);
+    if (!fits) {
+        return refuse(c, node, "one of its groups takes channels from two concatenated values");
+    }
+    *out = drive_value(&drive, node);
+    return TDSNN_OK;
 }
 
-static tdsnn_status compile_pool(compiler *c, const td_node *node, const value *in, value *out) {
-    td_layer *source = &c->network->layers[in->layer];
-    if (!in->coded || source->code == NULL) {
+static tdsnn_status compile_add(compiler *c, const td_node *node, value *out) {
+    td_drive sum;
+    tdsnn_status status = as_drive(c, &c->values[node->inputs[0]], &sum);
+    for (int i = 1; i < node->input_count && status == TDSNN_OK; i++) {
+        td_drive next;
+        status = as_drive(c, &c->values[node->inputs[i]], &next);
+        if (status == TDSNN_OK) {
+            status = td_drive_add(c->scratch, &sum, &next, &sum);
+        }
+    }
+    if (status == TDSNN_OK) {
+        *out = drive_value(&sum, node);
+    }
+    return status;
+}
+
+/* A max-pool over one part is a layer of its own. */
+static tdsnn_status compile_pool_part(compiler *c, const td_node *node, const td_part *part,
+                                      const char *name, td_part *out) {
+    if (layer_of(c, part)->code == NULL) {
         return refuse(c, node,
-                      "a max-pool takes the latest of spike times, and what it reads has "
-                      "no code");
+                      "a max-pool takes the latest of spike times, and the input has no "
+                      "code");
     }
-    if (in->affine.scale != NULL) {
-        return refuse(c, node, "constants stand between the code and the max-pool");
+    if (part->affine.scale != NULL || part->averages) {
+        return refuse(c, node, "constants or an average stand between the code and the max-pool");
     }
-    td_layer *layer = open_layer(c, node, TD_LAYER_POOL);
-    td_synapses *synapses = td_arena_alloc(c->network->arena, 1, sizeof *synapses);
-    if (layer == NULL || synapses == NULL) {
+    td_shape shape = {part->channels, node->shape.h, node->shape.w, false};
+    td_layer *layer = open_layer(c, name, shape, TD_LAYER_POOL);
+    td_synapses *s = td_arena_alloc(c->network->arena, 1, sizeof *s);
+    if (layer == NULL || s == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    *synapses = (td_synapses){
-        .source = in->layer, .view = in->view, .window = node->window, .groups = node->shape.c};
-    layer->synapses = synapses;
+    *s = (td_synapses){.source = part->layer,
+                       .view = part->view,
+                       .first_input = part->first,
+                       .inputs = part->channels,
+                       .outputs = part->channels,
+                       .window = node->window,
+                       .groups = part->channels};
+    td_layer *source = &c->network->layers[part->layer];
+    source->feeds_pool = true;
+    layer->synapses = s;
     layer->synapse_count = 1;
     layer->code = source->code;
     layer->event_values = source->event_values;
-    source->feeds_pool = true;
-    *out = (value){.layer = newest_layer(c), .coded = true, .view = node->shape};
+    layer->pair = source->pair;
+    layer->negative = source->negative;
+    layer->negative_values = source->negative_values;
+    *out =
+        (td_part){.layer = c->network->layer_count - 1, .view = shape, .channels = part->channels};
+    return TDSNN_OK;
+}
+
+static tdsnn_status compile_pool(compiler *c, const td_node *node, const value *in, value *out) {
+    if (in->is_drive) {
+        return refuse(c, node, "it reads a drive that has no code; convert the network first");
+    }
+    tdsnn_status status = spikes_alloc(c, node->shape, in->part_count, out);
+    for (int i = 0; i < in->part_count && status == TDSNN_OK; i++) {
+        const char *name = in->part_count == 1
+                               ? node->name
+                               : td_arena_printf(c->scratch, "%s/part%d", node->name, i + 1);
+        status = name == NULL ? TDSNN_ERR_RUNTIME
+                              : compile_pool_part(c, node, &in->parts[i], name, &out->parts[i]);
+    }
+    out->part_count = in->part_count;
+    return status;
+}
+
+/* Whether every output's window lies inside the input. */
+static bool is_whole(const td_window *w, td_shape in, td_shape out) {
+    return td_axis_total(&w->y, out.h, in.h) == (size_t)w->y.kernel * (size_t)out.h &&
+           td_axis_total(&w->x, out.w, in.w) == (size_t)w->x.kernel * (size_t)out.w;
+}
+
+static tdsnn_status compile_average(compiler *c, const td_node *node, const value *in, value *out) {
+    if (in->is_drive) {
+        return refuse(c, node, "it reads a drive that has no code; convert the network first");
+    }
+    if (spikes_copy(c, in, node->shape, out) != TDSNN_OK) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (int i = 0; i < out->part_count; i++) {
+        td_part *part = &out->parts[i];
+        const tdsnn_code *code = layer_of(c, part)->code;
+        bool constants = part->affine.scale != NULL || (code != NULL && code->offset == 1);
+        if (part->averages) {
+            return refuse(c, node, "it averages averages that have no code of their own");
+        }
+        if (constants && !is_whole(&node->window, in->shape, node->shape)) {
+            return refuse(c, node,
+                          "its windows are cut by padding, and what it reads is not 0 "
+                          "where nothing fires");
+        }
+        part->averages = true;
+        part->average = node->window;
+        part->count_padding = node->count_padding;
+        part->averaged = (td_shape){part->view.c, node->shape.h, node->shape.w, false};
+        part->view = part->averaged;
+    }
     return TDSNN_OK;
 }
 
 static tdsnn_status compile_constant(compiler *c, const td_node *node, const value *in,
                                      value *out) {
-    if (!in->coded) {
-        return refuse(c, node, "a constant behind a drive belongs into its weights and bias");
+    if (in->is_drive) {
+        td_drive drive;
+        tdsnn_status status = td_drive_apply(c->scratch, node, &in->drive, &drive);
+        *out = drive_value(&drive, node);
+        return status;
     }
-    *out = *in;
-    return td_affine_apply(c->network->arena, node, &in->affine, &out->affine);
+    tdsnn_status status = spikes_copy(c, in, node->shape, out);
+    for (int i = 0, first = 0; i < in->part_count && status == TDSNN_OK; i++) {
+        td_part *part = &out->parts[i];
+        status = td_affine_apply(c->scratch, node, first, part->channels, &in->parts[i].affine,
+                                 &part->affine);
+        first += part->channels;
+    }
+    return status;
 }
 
 static tdsnn_status compile_flatten(compiler *c, const td_node *node, const value *in, value *out) {
-    *out = *in;
-    out->view = node->shape;
-    return td_affine_flatten(c->network->arena, in->view, &in->affine, &out->affine);
+    if (in->is_drive) {
+        *out = *in;
+        out->shape = node->shape;
+        return TDSNN_OK;
+    }
+    size_t plane = (size_t)in->shape.h * (size_t)in->shape.w;
+    tdsnn_status status = spikes_copy(c, in, node->shape, out);
+    for (int i = 0; i < in->part_count && status == TDSNN_OK; i++) {
+        td_part *part = &out->parts[i];
+        status = td_affine_flatten(c->scratch, part->channels, plane, &in->parts[i].affine,
+                                   &part->affine);
+        part->view = (td_shape){(int)td_shape_count(part->view), 1, 1, true};
+        part->first *= (int)plane;
+        part->channels *= (int)plane;
+    }
+    return status;
 }
 
-static tdsnn_status compile_node(compiler *c, int index, int logits) {
+static tdsnn_status compile_concat(compiler *c, const td_node *node, value *out) {
+    int count = 0;
+    for (int i = 0; i < node->input_count; i++) {
+        const value *in = &c->values[node->inputs[i]];
+        if (in->is_drive) {
+            return refuse(c, node, "it reads a drive that has no code; convert the network first");
+        }
+        count += in->part_count;
+    }
+    if (spikes_alloc(c, node->shape, count, out) != TDSNN_OK) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (int i = 0; i < node->input_count; i++) {
+        const value *in = &c->values[node->inputs[i]];
+        memcpy(out->parts + out->part_count, in->parts, (size_t)in->part_count * sizeof *in->parts);
+        out->part_count += in->part_count;
+    }
+    return TDSNN_OK;
+}
+
+/* Keeps of each part the channels that fall into the slice. */
+static tdsnn_status compile_slice(compiler *c, const td_node *node, const value *in, value *out) {
+    if (in->is_drive) {
+        return refuse(c, node, "it reads a drive that has no code; convert the network first");
+    }
+    if (spikes_alloc(c, node->shape, in->part_count, out) != TDSNN_OK) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    int begin = node->first_channel, end = begin + node->shape.c;
+    for (int i = 0, first = 0; i < in->part_count; first += in->parts[i++].channels) {
+        td_part part = in->parts[i];
+        int from = begin > first ? begin - first : 0;
+        int to = end < first + part.channels ? end - first : part.channels;
+        if (from >= to) {
+            continue;
+        }
+        part.first += from;
+        part.channels = to - from;
+        if (part.affine.scale != NULL) {
+            part.affine.scale += from;
+            part.affine.shift += from;
+        }
+        out->parts[out->part_count++] = part;
+    }
+    return TDSNN_OK;
+}
+
+static tdsnn_status compile_node(compiler *c, int index) {
     const td_node *node = &c->graph->nodes[index];
     const value *in = node->input_count > 0 ? &c->values[node->inputs[0]] : NULL;
     value *out = &c->values[index];
@@ -157,16 +400,14 @@ static tdsnn_status compile_node(compiler *c, int index, int logits) {
     case TD_OP_CODE:
         return compile_code(c, node, in, out);
     case TD_OP_CONV:
-    case TD_OP_INNER: {
-        /* A Flatten may stand between the last drive and the logits. */
-        int next = logits;
-        while (c->graph->nodes[next].op == TD_OP_FLATTEN) {
-            next = c->graph->nodes[next].inputs[0];
-        }
-        return compile_linear(c, node, in, next == index, out);
-    }
+    case TD_OP_INNER:
+        return compile_linear(c, node, in, out);
+    case TD_OP_ADD:
+        return compile_add(c, node, out);
     case TD_OP_MAXPOOL:
         return compile_pool(c, node, in, out);
+    case TD_OP_AVGPOOL:
+        return compile_average(c, node, in, out);
     case TD_OP_SUB:
     case TD_OP_DIV:
     case TD_OP_MUL:
@@ -174,6 +415,10 @@ static tdsnn_status compile_node(compiler *c, int index, int logits) {
         return compile_constant(c, node, in, out);
     case TD_OP_FLATTEN:
         return compile_flatten(c, node, in, out);
+    case TD_OP_CONCAT:
+        return compile_concat(c, node, out);
+    case TD_OP_SLICE:
+        return compile_slice(c, node, in, out);
     case TD_OP_SOFTMAX:
     case TD_OP_LOGSOFTMAX:
         *out = *in;
@@ -183,47 +428,28 @@ static tdsnn_status compile_node(compiler *c, int index, int logits) {
     }
 }
 
-/* Every drive has found its code, and the last layer is the read-out. */
-static tdsnn_status check_complete(compiler *c) {
-    td_network *network = c->network;
-    for (int i = 1; i < network->layer_count; i++) {
-        const td_layer *layer = &network->layers[i];
-        bool last = i == network->layer_count - 1;
-        if (last != (layer->kind == TD_LAYER_READOUT)) {
-            return td_error(c->ctx, TDSNN_ERR_UNSUPPORTED,
-                            "the last layer must be a read-out, a linear layer without a code; "
-                            "here '%s' %s",
-                            layer->name, last ? "is none" : "comes before the end");
-        }
-        if (layer->kind == TD_LAYER_SYNAPSES && layer->code == NULL) {
-            return td_error(c->ctx, TDSNN_ERR_UNSUPPORTED,
-                            "the drive of '%s' has no code; convert the network first",
-                            layer->name);
-        }
+/* The read-out: the drive that gives the logits, or the values of spikes as they are. */
+static tdsnn_status compile_readout(compiler *c) {
+    const value *logits = &c->values[td_graph_logits(c->graph)];
+    td_drive drive;
+    tdsnn_status status = as_drive(c, logits, &drive);
+    if (status != TDSNN_OK) {
+        return status;
     }
-    if (network->layer_count < 2) {
-        return td_error(c->ctx, TDSNN_ERR_UNSUPPORTED, "the network has no layer with synapses");
-    }
-    network->classes = (int)td_shape_count(network->layers[network->layer_count - 1].shape);
-    return TDSNN_OK;
+    const char *name = logits->is_drive ? logits->name : "read-out";
+    status = close_layer(c, &drive, name, TD_LAYER_READOUT);
+    c->network->classes = (int)td_shape_count(drive.shape);
+    return status;
 }
 
 static tdsnn_status compile(compiler *c) {
-    int logits = td_graph_logits(c->graph);
     for (int i = 0; i < c->graph->node_count; i++) {
-        tdsnn_status status = compile_node(c, i, logits);
+        tdsnn_status status = compile_node(c, i);
         if (status != TDSNN_OK) {
             return status;
         }
     }
-    tdsnn_status status = check_complete(c);
-    for (int i = 1; i < c->network->layer_count && status == TDSNN_OK; i++) {
-        td_layer *layer = &c->network->layers[i];
-        if (layer->kind != TD_LAYER_POOL) {
-            status = td_pack_weights(c->network->arena, layer);
-        }
-    }
-    return status;
+    return compile_readout(c);
 }
 
 tdsnn_status td_network_create(tdsnn_context *ctx, const td_graph *graph, td_network **network) {
@@ -231,20 +457,19 @@ tdsnn_status td_network_create(tdsnn_context *ctx, const td_graph *graph, td_net
         return td_error(ctx, TDSNN_ERR_USAGE,
                         "this is a plain network without temporal codes; convert it first");
     }
-    td_arena *arena = td_arena_create(ctx);
-    td_network *made = arena == NULL ? NULL : td_arena_alloc(arena, 1, sizeof *made);
+    td_network *made = td_alloc(ctx, 1, sizeof *made);
     compiler c = {.ctx = ctx, .graph = graph, .network = made};
-    size_t nodes = (size_t)graph->node_count;
-    c.values = td_alloc(ctx, nodes, sizeof *c.values);
-    if (made != NULL) {
-        made->arena = arena;
-        made->layers = td_arena_alloc(arena, nodes, sizeof *made->layers);
+    c.values = td_alloc(ctx, (size_t)graph->node_count, sizeof *c.values);
+    c.scratch = td_arena_create(ctx);
+    tdsnn_status status = TDSNN_ERR_RUNTIME;
+    if (made != NULL && c.values != NULL && c.scratch != NULL) {
+        made->arena = td_arena_create(ctx);
+        status = made->arena == NULL ? TDSNN_ERR_RUNTIME : compile(&c);
     }
-    tdsnn_status status =
-        made == NULL || made->layers == NULL || c.values == NULL ? TDSNN_ERR_RUNTIME : compile(&c);
     td_free(c.values);
+    td_arena_destroy(c.scratch);
     if (status != TDSNN_OK) {
-        td_arena_destroy(arena);
+        td_network_destroy(made);
         return status;
     }
     *network = made;
@@ -253,12 +478,65 @@ tdsnn_status td_network_create(tdsnn_context *ctx, const td_graph *graph, td_net
 
 void td_network_destroy(td_network *network) {
     if (network != NULL) {
+        td_free(network->layers);
         td_arena_destroy(network->arena);
+        td_free(network);
     }
 }
 
-uint64_t td_synapses_count(const td_layer *layer, const td_synapses *s) {
-    uint64_t taps = (uint64_t)td_axis_total(&s->window.y, layer->shape.h, s->view.h) *
-                    td_axis_total(&s->window.x, layer->shape.w, s->view.w);
-    return taps * (uint64_t)layer->shape.c * (uint64_t)(s->view.c / s->groups);
+/* Taps of all outputs along an axis, counted through an average pool: for every tap of the window,
+ * the members of the average that it reads. */
+static uint64_t axis_synapses(const td_axis *window, const td_axis *average, int outputs,
+                              int middle, int inputs) {
+    uint64_t total = 0;
+    for (int o = 0; o < outputs; o++) {
+        int first, end;
+        td_axis_taps(window, o, middle, &first, &end);
+        for (int k = first; k < end; k++) {
+            int from, to;
+            td_axis_taps(average, td_axis_input(window, o, k), inputs, &from, &to);
+            total += (uint64_t)(to - from);
+        }
+    }
+    return total;
+}
+
+void td_synapses_heard(const td_network *network, const td_synapses *s, size_t *first,
+                       size_t *end) {
+    size_t plane = (size_t)s->view.h * (size_t)s->view.w;
+    *first = (size_t)s->first_input * plane;
+    *end = *first + (size_t)s->inputs * plane;
+    if (s->averages) {
+        td_shape from = network->layers[s->source].shape;
+        size_t means = (size_t)s->averaged.h * (size_t)s->averaged.w;
+        size_t values = (size_t)from.h * (size_t)from.w;
+        *first = *first / means * values;
+        *end = (*end + means - 1) / means * values;
+    }
+}
+
+/* Members of all the averages that an inner product reads. */
+static uint64_t average_members(const td_synapses *s, td_shape from) {
+    uint64_t members = 0;
+    for (int i = s->first_input; i < s->first_input + s->inputs; i++) {
+        int place = i % (s->averaged.h * s->averaged.w), y0, y1, x0, x1;
+        td_axis_taps(&s->average.y, place / s->averaged.w, from.h, &y0, &y1);
+        td_axis_taps(&s->average.x, place % s->averaged.w, from.w, &x0, &x1);
+        members += (uint64_t)(y1 - y0) * (uint64_t)(x1 - x0);
+    }
+    return members;
+}
+
+uint64_t td_synapses_count(const td_network *network, const td_layer *layer, const td_synapses *s) {
+    uint64_t fan = (uint64_t)s->outputs * (uint64_t)(s->inputs / s->groups);
+    if (!s->averages) {
+        return fan * td_axis_total(&s->window.y, layer->shape.h, s->view.h) *
+               td_axis_total(&s->window.x, layer->shape.w, s->view.w);
+    }
+    td_shape from = network->layers[s->source].shape;
+    if (s->view.flat) {
+        return (uint64_t)(s->outputs / s->groups) * average_members(s, from);
+    }
+    return fan * axis_synapses(&s->window.y, &s->average.y, layer->shape.h, s->view.h, from.h) *
+           axis_synapses(&s->window.x, &s->average.x, layer->shape.w, s->view.w, from.w);
 }

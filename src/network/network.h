@@ -18,15 +18,26 @@ typedef enum td_layer_kind {
 } td_layer_kind;
 
 /* The synapses from one pre-synaptic population to a layer. An inner product is a convolution of
- * one tap over the population seen as [N][1][1]. */
+ * one tap over the population seen as [N][1][1]. Through an average pool, the population is seen
+ * averaged: the synapses are the composed ones, w / N each, evaluated in factored form. */
 typedef struct td_synapses {
-    int source;    /* the layer whose neurons are pre-synaptic */
-    td_shape view; /* its neurons as this layer sees them */
+    int source;       /* the layer whose neurons are pre-synaptic */
+    td_shape view;    /* its neurons, or their averages, as the window sees them */
+    int first_input;  /* channels of the view that the synapses leave: first_input .. */
+    int inputs;       /* ... first_input + inputs - 1 */
+    int first_output; /* channels of the layer that they reach: first_output .. */
+    int outputs;      /* ... first_output + outputs - 1 */
     td_window window;
-    int groups;
-    const float *weights; /* [C][Cin/groups][kh][kw], as the DNN has them, input scaling folded */
+    int groups;           /* inputs and outputs are cut into as many equal parts */
+    const float *weights; /* [outputs][inputs/groups][kh][kw], as the DNN has them, input scaling
+                           * folded */
     const float *packed;  /* the same in the normative order: [group][block of TD_CHANNEL_BLOCK
                            * inputs][kh][kw][input][outputs of the group] */
+    bool averages;        /* an average pool stands between the population and the view */
+    td_shape averaged;    /* with it: [C][h][w], as many as the view's; source: [C][H][W] */
+    td_window average;
+    bool count_padding; /* divides by the window's size, not by the members present */
+    bool shortcut;      /* passes values on as they are: the source network multiplies nothing */
 } td_synapses;
 
 typedef struct td_layer {
@@ -48,13 +59,19 @@ typedef struct td_layer {
      * offset 1; [256], and event_values[0] is 0: a spike at T = 0 is no event. NULL without code.
      */
     const float *event_values;
-    bool feeds_pool; /* a max-pool waits for its T = 0 spikes */
+    /* A signed pair (x = x+ - x-, or with `negative` times x-): two neurons for each value, the
+     * second encoding -x. Spike times are [2][C][H][W], + first. */
+    bool pair;
+    float negative;               /* 1, or the slope of a LeakyReLU; 0 without a pair */
+    const float *negative_values; /* [256] negative x event_values, rounded; NULL without */
+    bool feeds_pool;              /* a max-pool waits for its T = 0 spikes */
 } td_layer;
 
 typedef struct td_network {
     td_arena *arena;
     const char *path; /* for messages */
     int layer_count;
+    size_t layer_capacity;
     td_layer *layers;
     int classes; /* outputs of the read-out */
 } td_network;
@@ -76,7 +93,34 @@ static inline float td_layer_event_bias(const td_layer *layer, int c, int p) {
                                         : layer->event_bias[c];
 }
 
-/* Synapses of one population onto all neurons of a layer, padding left out. */
-uint64_t td_synapses_count(const td_layer *layer, const td_synapses *synapses);
+/* What each member of an average counts: float(1/N), N the members present, or with count_padding
+ * the size of the window. */
+static inline float td_average_share(const td_synapses *s, int present) {
+    int members = s->count_padding ? s->average.y.kernel * s->average.x.kernel : present;
+    return (float)(1.0 / (double)members);
+}
+
+/* The neurons of a layer: twice its values if they are pairs. */
+static inline size_t td_layer_neurons(const td_layer *layer) {
+    return td_shape_count(layer->shape) * (layer->pair ? 2 : 1);
+}
+
+/* What a value of the layer stands for in the float engines, from its spike times; `count` is
+ * td_shape_count(layer->shape). */
+static inline float td_layer_event_value(const td_layer *layer, const uint8_t *times, size_t i,
+                                         size_t count) {
+    float value = layer->event_values[times[i]];
+    return layer->pair ? value - layer->negative_values[times[count + i]] : value;
+}
+
+/* The values of the source, [C][H][W], from *first to *end - 1, that the synapses leave, directly or
+ * through averages: all of the channels concerned. */
+void td_synapses_heard(const td_network *network, const td_synapses *synapses, size_t *first,
+                       size_t *end);
+
+/* Synapses of one population onto all neurons of a layer (of a pair: of its first halves), padding
+ * left out, averages composed. */
+uint64_t td_synapses_count(const td_network *network, const td_layer *layer,
+                           const td_synapses *synapses);
 
 #endif

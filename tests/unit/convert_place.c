@@ -51,33 +51,83 @@ static td_graph *chain(tdsnn_context *ctx, const char *letters) {
     return graph;
 }
 
-/* Expects codes behind the nodes marked 'c' in `marks` and dropped ones marked 'd', one mark a
- * node, the input first. */
-static void places(tdsnn_context *ctx, const char *letters, const char *marks) {
-    td_graph *graph = chain(ctx, letters);
-    td_placement placement;
-    tdsnn_status status = td_place(ctx, graph, marks[0] != 'c', &placement);
-    bool right = status == TDSNN_OK;
-    for (int i = 0; right && i < graph->node_count; i++) {
-        right =
-            placement.coded[i] == (marks[i] == 'c') && placement.dropped[i] == (marks[i] == 'd');
+/* - a node that stays, c one with a code behind it, p one with a pair, d one that is dropped, r one
+ * whose place a code takes. */
+static char mark_of(const td_site *site) {
+    if (site->dropped) {
+        return site->coded ? 'r' : 'd';
     }
-    ok(right, "%s is placed as %s %s", letters, marks,
-       status == TDSNN_OK ? "" : tdsnn_last_error(ctx));
+    return !site->coded ? '-' : site->negative != 0.0f ? 'p' : 'c';
+}
+
+/* Expects these marks, one a node, the input first. */
+static void expect(tdsnn_context *ctx, td_graph *graph, const char *what, const char *marks) {
+    td_placement placement;
+    char found[32] = "";
+    td_error_clear(ctx);
+    tdsnn_status status = td_place(ctx, graph, marks[0] != 'c', &placement);
+    for (int i = 0; status == TDSNN_OK && i < graph->node_count; i++) {
+        found[i] = mark_of(&placement.sites[i]);
+    }
+    ok(status == TDSNN_OK && strcmp(found, marks) == 0, "%s is placed as %s, found %s%s", what,
+       marks, found, tdsnn_last_error(ctx));
     if (status == TDSNN_OK) {
         td_placement_free(&placement);
     }
     td_graph_destroy(graph);
 }
 
-static void refuses(tdsnn_context *ctx, const char *letters, const char *name) {
-    td_graph *graph = chain(ctx, letters);
-    td_placement placement;
-    td_error_clear(ctx);
-    tdsnn_status status = td_place(ctx, graph, false, &placement);
-    ok(status == TDSNN_ERR_UNSUPPORTED && strstr(tdsnn_last_error(ctx), name) != NULL,
-       "%s is refused for %s: %s", letters, name, tdsnn_last_error(ctx));
-    td_graph_destroy(graph);
+static void places(tdsnn_context *ctx, const char *letters, const char *marks) {
+    expect(ctx, chain(ctx, letters), letters, marks);
+}
+
+/* Appends a node that reads two. */
+static void join(tdsnn_context *ctx, td_graph *graph, td_op op, const char *name, int a, int b) {
+    td_shape shape = graph->nodes[a].shape;
+    shape.c += op == TD_OP_CONCAT ? graph->nodes[b].shape.c : 0;
+    td_graph_append(
+        ctx, graph,
+        &(td_node){
+            .op = op, .name = name, .input_count = 2, .inputs = (int[]){a, b}, .shape = shape});
+}
+
+/* Appends a copy of node `like` that reads node `from`. */
+static void again(tdsnn_context *ctx, td_graph *graph, int like, const char *name, int from) {
+    td_node node = graph->nodes[like];
+    node.name = name;
+    node.inputs = &from;
+    td_graph_append(ctx, graph, &node);
+}
+
+static void check_branches(tdsnn_context *ctx) {
+    td_graph *shortcut = chain(ctx, "CRC"); /* x C1 R2 C3, then the sum with R2, a ReLU */
+    join(ctx, shortcut, TD_OP_ADD, "sum", 3, 2);
+    again(ctx, shortcut, 2, "relu", 4);
+    again(ctx, shortcut, 3, "last", 5);
+    expect(ctx, shortcut, "a shortcut: the drives stay, the sum has the code", "ccd-cd-");
+
+    td_graph *linear = chain(ctx, "CRC");
+    join(ctx, linear, TD_OP_ADD, "sum", 3, 2);
+    again(ctx, linear, 3, "last", 4);
+    expect(ctx, linear, "a sum without ReLU before a linear layer is a pair", "ccd-p-");
+
+    td_graph *shared = chain(ctx, "CRC");
+    again(ctx, shared, 2, "relu", 3);
+    join(ctx, shared, TD_OP_ADD, "sum", 4, 3);
+    expect(ctx, shared, "a drive read with and without ReLU is a pair; the ReLU has its own",
+           "ccdpr-");
+
+    td_graph *fire = chain(ctx, "CRCR"); /* SqueezeNet: two branches side by side */
+    again(ctx, fire, 3, "branch", 2);
+    again(ctx, fire, 2, "relu", 5);
+    join(ctx, fire, TD_OP_CONCAT, "both", 4, 6);
+    expect(ctx, fire, "two rectified branches side by side", "ccdcdcd-");
+
+    td_graph *behind = chain(ctx, "CRC");
+    again(ctx, behind, 3, "branch", 2);
+    join(ctx, behind, TD_OP_CONCAT, "both", 3, 4);
+    again(ctx, behind, 2, "relu", 5);
+    expect(ctx, behind, "a ReLU behind a concatenation moves in front", "ccdcc-d");
 }
 
 int main(void) {
@@ -90,12 +140,14 @@ int main(void) {
     places(ctx, "CRPRFI", "ccd-d--");
     places(ctx, "BCRBCRFI", "c-cd-cd--");
     places(ctx, "CRFI", "-cd--");
-    refuses(ctx, "CCRFI", "'C2'");
-    refuses(ctx, "CPFI", "'P2'");
-    refuses(ctx, "CRFIR", "'R5'");
-    refuses(ctx, "CRBRFI", "'R4'");
-    refuses(ctx, "CRBPFI", "'P4'");
-    refuses(ctx, "CRF", "'F3'");
+    places(ctx, "CCRFI", "cpcd--");
+    places(ctx, "CPFI", "cp---");
+    places(ctx, "CRFIR", "ccd-cd");
+    places(ctx, "CRBRFI", "ccd-r--");
+    places(ctx, "CRBPFI", "ccdp---");
+    places(ctx, "CBRFI", "c-cd--");
+    places(ctx, "CRF", "ccd-");
+    check_branches(ctx);
     tdsnn_context_destroy(ctx);
     return tap_end();
 }

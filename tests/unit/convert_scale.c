@@ -31,7 +31,8 @@ static double direct_error(const float *values, const tdsnn_code *code) {
 static void check_code(tdsnn_context *ctx, const td_histogram *h, const float *values, int steps,
                        double ratio, tdsnn_rounding rounding, int offset) {
     tdsnn_code best, other;
-    tdsnn_status status = td_fit_code(ctx, h, ratio * steps, steps, rounding, offset, &best);
+    tdsnn_status status =
+        td_fit_code(ctx, h, ratio * steps, steps, rounding, offset, INFINITY, &best);
     double direct = direct_error(values, &best), binned = td_histogram_error(h, &best).error;
     ok(status == TDSNN_OK && fabs(binned - direct) <= 0.01 * direct,
        "K=%d L=%g offset %d: the histogram's error %.4g is the values' %.4g", steps, ratio * steps,
@@ -55,8 +56,8 @@ int main(void) {
     static float values[COUNT];
     draw(values, 7);
     td_histogram *h = td_histogram_create(ctx), *half = td_histogram_create(ctx);
-    td_histogram_add(h, values, COUNT / 2);
-    td_histogram_add(half, values + COUNT / 2, COUNT / 2);
+    td_histogram_add(h, values, COUNT / 2, false, INFINITY);
+    td_histogram_add(half, values + COUNT / 2, COUNT / 2, false, INFINITY);
     td_histogram_merge(h, half);
     ok(td_histogram_min(h) < -3.0f, "the smallest value is kept");
     check_code(ctx, h, values, 1, 2.0, TDSNN_ROUND_NEAREST, 0);
@@ -68,12 +69,12 @@ int main(void) {
 
     td_histogram *empty = td_histogram_create(ctx);
     float zeros[10] = {0};
-    td_histogram_add(empty, zeros, 10);
+    td_histogram_add(empty, zeros, 10, false, INFINITY);
     tdsnn_code code;
-    ok(td_fit_code(ctx, empty, 14.0, 7, TDSNN_ROUND_NEAREST, 0, &code) == TDSNN_OK &&
+    ok(td_fit_code(ctx, empty, 14.0, 7, TDSNN_ROUND_NEAREST, 0, INFINITY, &code) == TDSNN_OK &&
            td_histogram_error(empty, &code).error == 0.0,
        "a layer that never fires gets a code all the same");
-    ok(td_fit_code(ctx, h, 1.0, 255, TDSNN_ROUND_NEAREST, 0, &code) == TDSNN_ERR_USAGE,
+    ok(td_fit_code(ctx, h, 1.0, 255, TDSNN_ROUND_NEAREST, 0, INFINITY, &code) == TDSNN_ERR_USAGE,
        "exp(K/L) beyond 1e6 is refused");
     td_histogram_destroy(empty);
     td_histogram_destroy(half);

@@ -11,15 +11,17 @@ static tdsnn_context *ctx;
 
 /* What the formula says of one layer. */
 static void expect(const td_network *n, int index, uint8_t *const *times, uint8_t *out,
-                   td_drive *drives) {
+                   td_exact_drive *drives) {
     const td_layer *layer = &n->layers[index];
     if (layer->kind == TD_LAYER_POOL) {
         td_pool_times(layer, times[layer->synapses[0].source], out);
         return;
     }
     td_formula_drives(n, layer, times, drives);
-    for (size_t i = 0; layer->code != NULL && i < td_shape_count(layer->shape); i++) {
-        out[i] = (uint8_t)tdsnn_code_encode_double(layer->code, drives[i].drive);
+    size_t values = td_shape_count(layer->shape);
+    for (size_t i = 0; layer->code != NULL && i < td_layer_neurons(layer); i++) {
+        double drive = i < values ? drives[i].drive : -drives[i - values].drive;
+        out[i] = (uint8_t)tdsnn_code_encode_double(layer->code, drive);
     }
 }
 
@@ -33,8 +35,8 @@ static void compare_sample(const td_network *n, td_activity *a, tally *t) {
     td_activity_encode(n, a);
     for (int i = 1; i < n->layer_count; i++) {
         const td_layer *layer = &n->layers[i];
-        size_t count = td_shape_count(layer->shape);
-        td_drive *drives = td_alloc(ctx, count, sizeof *drives);
+        size_t count = td_layer_neurons(layer);
+        td_exact_drive *drives = td_alloc(ctx, count, sizeof *drives);
         uint8_t *stepped = td_alloc(ctx, count, 1), *expected = td_alloc(ctx, count, 1);
         double *potentials = td_alloc(ctx, count, sizeof *potentials);
         td_clock_layer *clock;
@@ -78,7 +80,7 @@ static void test_random(int offset, tdsnn_rounding rounding, bool biases) {
     for (uint64_t seed = 0; seed < 60; seed++) {
         td_random r;
         td_random_seed(&r, seed, (uint64_t)(offset * 10 + (int)rounding * 2 + biases));
-        random_network_options options = {offset, rounding, biases, seed % 2 == 0, false};
+        random_network_options options = {offset, rounding, biases, seed % 2 == 0, false, false};
         td_network *n = random_network(ctx, &r, &options);
         td_activity *a;
         td_activity_create(ctx, n, &a);
@@ -103,10 +105,8 @@ static void test_random(int offset, tdsnn_rounding rounding, bool biases) {
 /* One neuron with one synapse, worked out by hand: L = 1/ln 2, so that the membrane halves each
  * step [P 3], s = 1, offset 0. A spike at T = 3 through w = 1 is worth 2^3 - 1 = 7. */
 static td_network *one_neuron_of(const tdsnn_code *made, float weight, float bias, int inputs) {
-    td_arena *arena = td_arena_create(ctx);
-    td_network *n = td_arena_alloc(arena, 1, sizeof *n);
-    *n = (td_network){.arena = arena, .path = "one", .layer_count = 2};
-    n->layers = random_alloc(n, 2, sizeof *n->layers);
+    td_network *n = empty_network(ctx, "one", 2);
+    n->layer_count = 2;
     tdsnn_code *code = random_alloc(n, 1, sizeof *code);
     *code = *made;
     n->layers[0] = (td_layer){
@@ -123,6 +123,8 @@ static td_network *one_neuron_of(const tdsnn_code *made, float weight, float bia
     layer->synapses = random_alloc(n, 1, sizeof *layer->synapses);
     layer->synapses[0] = (td_synapses){.source = 0,
                                        .view = {inputs, 1, 1, true},
+                                       .inputs = inputs,
+                                       .outputs = 1,
                                        .window = TD_WINDOW_ONE,
                                        .groups = 1,
                                        .weights = numbers + 1};

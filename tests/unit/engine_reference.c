@@ -32,24 +32,55 @@ typedef struct tally {
     size_t neurons, differing, wrong, logits_wrong;
 } tally;
 
+/* What the dense graph gives where this layer computes its drives: the node that the layer is named
+ * after, or what the code of that name reads. NULL for a pool over a part of a concatenation. */
+static const float *dense_drives(const td_graph *graph, const td_dense *dense,
+                                 const td_layer *layer) {
+    int node = node_named(graph, layer->name);
+    if (node < 0) {
+        node = layer->kind == TD_LAYER_READOUT ? td_graph_logits(graph) : -1;
+    } else if (graph->nodes[node].op == TD_OP_CODE) {
+        node = graph->nodes[node].inputs[0];
+    }
+    return node < 0 ? NULL : td_dense_value(dense, node);
+}
+
+/* Compares one value of a layer: 1 if a spike time differs. */
+static size_t compare_value(const td_layer *layer, const td_activity *a, int index, size_t n,
+                            float dense, tally *sum) {
+    size_t count = td_shape_count(layer->shape), differing = 0;
+    if (layer->kind == TD_LAYER_READOUT) {
+        sum->logits_wrong += !(fabsf(dense - a->logits[n]) <= 1e-3f);
+        return 0;
+    }
+    const uint8_t *times = a->times[index];
+    if (layer->kind == TD_LAYER_POOL) {
+        float value = layer->code->values[times[n]];
+        value -= layer->pair ? layer->negative * layer->code->values[times[count + n]] : 0.0f;
+        sum->wrong += dense != value;
+        return dense != value;
+    }
+    for (int half = 0; half < (layer->pair ? 2 : 1); half++) {
+        float drive = half == 0 ? dense : -dense;
+        int time = times[(size_t)half * count + n];
+        if (tdsnn_code_encode(layer->code, drive) != time) {
+            differing = 1;
+            sum->wrong += !at_threshold(layer->code, drive, time);
+        }
+    }
+    return differing;
+}
+
 /* Compares layer after layer, up to the first on which the two differ: from there on their inputs
  * are not the same. */
 static void compare(const td_graph *graph, const td_network *network, const td_dense *dense,
                     const td_activity *a, tally *sum) {
     for (int i = 1; i < network->layer_count; i++) {
         const td_layer *layer = &network->layers[i];
-        const float *drives = td_dense_value(dense, node_named(graph, layer->name));
+        const float *drives = dense_drives(graph, dense, layer);
         size_t count = td_shape_count(layer->shape), differing = 0;
-        for (size_t n = 0; n < count; n++) {
-            if (layer->kind == TD_LAYER_READOUT) {
-                sum->logits_wrong += !(fabsf(drives[n] - a->logits[n]) <= 1e-3f);
-            } else if (layer->kind == TD_LAYER_POOL) {
-                differing += drives[n] != layer->code->values[a->times[i][n]];
-                sum->wrong += drives[n] != layer->code->values[a->times[i][n]];
-            } else if (tdsnn_code_encode(layer->code, drives[n]) != a->times[i][n]) {
-                differing++;
-                sum->wrong += !at_threshold(layer->code, drives[n], a->times[i][n]);
-            }
+        for (size_t n = 0; drives != NULL && n < count; n++) {
+            differing += compare_value(layer, a, i, n, drives[n], sum);
         }
         sum->neurons += count;
         sum->differing += differing;
@@ -74,9 +105,7 @@ static void run_graph(tdsnn_context *ctx, uint64_t seed, tally *sum) {
     }
     td_random random;
     td_random_seed(&random, seed, 2);
-    for (size_t i = 0; i < td_shape_count(graph->nodes[0].shape); i++) {
-        a->input[i] = (float)td_random_uniform(&random);
-    }
+    random_graph_sample(&random, graph, a->input);
     td_dense_run(dense, a->input);
     td_reference_run(reference, a);
     tally one = {0};

@@ -56,7 +56,7 @@ static void test_sound(int offset, tdsnn_rounding rounding, bool biases, bool ti
     uint64_t neurons = 0, mismatches = 0, parted = 0, beyond = 0, readouts = 0, failed = 0;
     uint64_t expected = 0;
     for (uint64_t seed = 0; seed < 40; seed++) {
-        random_network_options options = {offset, rounding, biases, seed % 2 == 0, ties};
+        random_network_options options = {offset, rounding, biases, seed % 2 == 0, ties, false};
         problem p = make_problem(seed, &options);
         tdsnn_verify_result *r;
         if (verify(&p, NULL, NULL, &r) != TDSNN_OK) {
@@ -66,7 +66,7 @@ static void test_sound(int offset, tdsnn_rounding rounding, bool biases, bool ti
         int modes = offset == 0 ? 4 : 2;
         failed += r->mode_count != modes || !r->passed || r->samples != SAMPLES;
         for (int i = 1; i < p.network->layer_count - 1; i++) {
-            size_t count = td_shape_count(p.network->layers[i].shape);
+            size_t count = td_layer_neurons(&p.network->layers[i]);
             expected += count * SAMPLES * (uint64_t)modes;
         }
         neurons += r->neurons_checked;
@@ -158,7 +158,7 @@ static void compare_runs(const problem *p, const mutation *m, td_activity *a, td
                          td_clock_layer *faulty, size_t sample, change *c) {
     static const td_clock_mode modes[] = {
         {false, false}, {true, false}, {false, true}, {true, true}};
-    size_t count = td_shape_count(p->network->layers[m->layer].shape);
+    size_t count = td_layer_neurons(&p->network->layers[m->layer]);
     uint8_t *before = td_alloc(ctx, count, 1), *after = td_alloc(ctx, count, 1);
     for (int k = 0; k < 4 && !c->found; k++) {
         td_clock_run(sound, modes[k], a->times, before, NULL, NULL);
@@ -203,21 +203,24 @@ static bool found_it(const problem *p, const mutation *m, const change *c) {
     }
     const tdsnn_verify_failure *f = &r->first;
     const td_layer *layer = &p->network->layers[m->layer];
-    int plane = layer->shape.h * layer->shape.w, n = (int)c->neuron;
+    int plane = layer->shape.h * layer->shape.w, values = (int)td_shape_count(layer->shape);
+    int n = (int)c->neuron % values;
+    const char *half = !layer->pair ? "" : (int)c->neuron < values ? "+" : "-";
     char mode[40], words[200];
     snprintf(mode, sizeof mode, "%s, %s", c->mode.fixed ? "fixed" : "dynamic",
              c->mode.all_firing ? "all firing" : "silent");
     int step = c->time < c->time_before ? c->time : c->time_before;
     bool same = !r->passed && f->sample == c->sample && strcmp(f->layer, layer->name) == 0 &&
                 f->channel == n / plane && f->y == n % plane / layer->shape.w &&
-                f->x == n % layer->shape.w && f->time_found == c->time &&
-                f->time_expected == c->time_before && f->step == step &&
+                f->x == n % layer->shape.w && strcmp(f->half, half) == 0 &&
+                f->time_found == c->time && f->time_expected == c->time_before && f->step == step &&
                 strcmp(f->mode, mode) == 0 && strcmp(f->check, "neuron against formula") == 0 &&
                 f->threshold == layer->code->thresholds[step];
-    snprintf(words, sizeof words,
-             "sample %zu, layer '%s', neuron (%d, %d, %d), %s: neuron against formula: it fires at "
-             "%d where the formula in double says %d; at step %d",
-             c->sample, layer->name, f->channel, f->y, f->x, mode, c->time, c->time_before, step);
+    snprintf(
+        words, sizeof words,
+        "sample %zu, layer '%s', neuron (%d, %d, %d)%s, %s: neuron against formula: it fires at "
+        "%d where the formula in double says %d; at step %d",
+        c->sample, layer->name, f->channel, f->y, f->x, half, mode, c->time, c->time_before, step);
     bool said = strstr(tdsnn_last_error(ctx), words) != NULL;
     uint64_t wrong = 0;
     for (int i = 0; i < r->layer_count; i++) {
@@ -232,7 +235,7 @@ static bool found_it(const problem *p, const mutation *m, const change *c) {
 static void test_fault(td_clock_fault fault, const char *what) {
     int tried = 0, changed = 0, found = 0, unchanged = 0, passed = 0;
     for (uint64_t seed = 0; seed < 400 && changed < 10; seed++) {
-        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
         problem p = make_problem(1000 + seed, &options);
         td_random r;
         td_random_seed(&r, seed, 500);
@@ -275,7 +278,7 @@ static void test_fault(td_clock_fault fault, const char *what) {
 static void test_float_fault(void) {
     int wrong = 0, times = 0, logits = 0;
     for (uint64_t seed = 0; seed < 30; seed++) {
-        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
         problem p = make_problem(2000 + seed, &options);
         int last = p.network->layer_count - 1;
         td_synapses *s = &p.network->layers[last - (int)(seed % 2)].synapses[0];
@@ -285,7 +288,7 @@ static void test_float_fault(void) {
         }
         float *packed = (float *)s->packed;
         for (int i = 0; i < 3; i++) {
-            packed[i] *= i < s->view.c / s->groups ? -3.0f : 1.0f;
+            packed[i] *= i < s->inputs / s->groups ? -3.0f : 1.0f;
         }
         tdsnn_verify_result *r;
         tdsnn_status status = verify(&p, NULL, NULL, &r);
@@ -310,7 +313,7 @@ static void test_float_fault(void) {
 static void test_rounding(void) {
     int parted = 0;
     for (uint64_t seed = 0; seed < 20; seed++) {
-        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
         td_random r;
         td_random_seed(&r, seed, 600);
         td_arena *arena = td_arena_create(ctx);
@@ -318,9 +321,12 @@ static void test_rounding(void) {
             {.name = "in", .kind = TD_LAYER_INPUT, .shape = {30, 1, 1, true}},
             {.name = "hidden", .kind = TD_LAYER_SYNAPSES, .shape = {1, 1, 1, true}},
             {.name = "out", .kind = TD_LAYER_READOUT, .shape = {2, 1, 1, true}}};
-        td_network n = {arena, "rounding", 1, layers, 2};
+        td_network n = {
+            .arena = arena, .path = "rounding", .layer_count = 1, .layers = layers, .classes = 2};
         random_code(ctx, &r, &n, &layers[0], 20.0, &options);
         random_linear(ctx, &r, &n, &layers[1], 20.0, &options);
+        layers[1].pair = false; /* one neuron, one sum */
+        layers[1].negative = 0.0f;
         n.layer_count = 2;
         random_linear(ctx, &r, &n, &layers[2], 20.0, &options);
         n.layer_count = 3;
@@ -329,6 +335,8 @@ static void test_rounding(void) {
         layers[2].synapse_count = 1;
         layers[2].synapses[0] = (td_synapses){.source = 1,
                                               .view = {1, 1, 1, true},
+                                              .inputs = 1,
+                                              .outputs = 2,
                                               .window = TD_WINDOW_ONE,
                                               .groups = 1,
                                               .weights = out,
@@ -350,7 +358,7 @@ static void test_rounding(void) {
         td_reference_create(ctx, &n, &reference);
         memcpy(a->input, p.samples, 30 * sizeof *a->input);
         td_reference_run(reference, a);
-        td_drive drive;
+        td_exact_drive drive;
         td_formula_drives(&n, &layers[1], a->times, &drive);
         float sum = a->logits[0];
         td_reference_destroy(reference);
@@ -396,7 +404,7 @@ static bool same_failure(const tdsnn_verify_failure *a, const tdsnn_verify_failu
 
 /* The same findings and the same first failure for any number of threads. */
 static void test_threads(void) {
-    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
     int wrong = 0, failures = 0;
     for (uint64_t seed = 0; seed < 10; seed++) {
         problem p = make_problem(3000 + seed, &options);
@@ -444,7 +452,7 @@ static tdsnn_status gated_read(tdsnn_context *c, const void *user, size_t index,
 
 /* The first failure is that of the lowest sample, whichever thread saw it. */
 static void test_order(void) {
-    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
     bool tried = false, right = false;
     for (uint64_t seed = 0; seed < 100 && !tried; seed++) {
         problem p = make_problem(4000 + seed, &options);
@@ -487,7 +495,7 @@ static int cancel(void *user, const char *what, uint64_t done, uint64_t total) {
 }
 
 static void test_call(void) {
-    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false};
+    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
     problem p = make_problem(1, &options);
     tdsnn_verify_result *r = NULL;
     td_error_clear(ctx);
@@ -503,8 +511,8 @@ static void test_call(void) {
     free_problem(&p);
 
     /* Behind an analog input the first layer is not stepped, and the result says so. */
+    options.analog = true;
     p = make_problem(4, &options);
-    p.network->layers[0].code = NULL;
     tdsnn_status status = verify(&p, NULL, NULL, &r);
     int analog = 0, wrong = 0;
     for (int i = 1; i < r->layer_count; i++) {

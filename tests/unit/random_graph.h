@@ -1,5 +1,6 @@
-/* Random coded chains: convolutions of every geometry, pools, inner products, constants behind the
- * input's code, any code. For properties that must hold of every network. */
+/* Random coded graphs: convolutions of every geometry, pools, averages, inner products, constants,
+ * residual adds, concatenations, choices of channels, signed pairs, any code; half of them deep.
+ * For properties that must hold of every network. */
 #ifndef RANDOM_GRAPH_H
 #define RANDOM_GRAPH_H
 
@@ -15,7 +16,12 @@ typedef struct graph_maker {
     td_graph *graph;
     int offset;
     tdsnn_rounding rounding;
-    int at; /* the node that the next one reads */
+    double leak;              /* of all codes but perhaps the input's; 0: each has its own */
+    int at;                   /* the node that the next one reads */
+    bool joinable;            /* what stands there has that leak: it may meet others */
+    bool constants, averages; /* stand behind its code */
+    bool chain;               /* convolutions, max-pools and inner products only */
+    int depth;                /* codes on the longest path */
 } graph_maker;
 
 static inline int pick(graph_maker *m, int low, int high) {
@@ -34,49 +40,85 @@ static inline td_shape shape_at(const graph_maker *m) {
     return m->graph->nodes[m->at].shape;
 }
 
-/* Appends a node that reads the last one. */
-static inline void append(graph_maker *m, td_node node) {
+/* Appends a node that reads two others. */
+static inline void append_join(graph_maker *m, td_node node, int first, int second) {
     char name[32];
+    int inputs[2] = {first, second};
     snprintf(name, sizeof name, "n%d", m->graph->node_count);
     node.name = node.op == TD_OP_INPUT ? m->graph->input_name : name;
-    node.inputs = &m->at;
-    node.input_count = node.op == TD_OP_INPUT ? 0 : 1;
+    node.inputs = inputs;
+    node.input_count = node.op == TD_OP_INPUT ? 0 : second < 0 ? 1 : 2;
     m->at = td_graph_append(m->ctx, m->graph, &node);
 }
 
-/* A code whose largest value is about `largest`. */
-static inline void append_code(graph_maker *m, double largest) {
-    tdsnn_code *code = td_arena_alloc(m->graph->arena, 1, sizeof *code);
-    int steps = pick(m, 1, 40);
-    double leak = steps * (0.6 + 3.0 * td_random_uniform(&m->random));
-    tdsnn_code_make(m->ctx, leak, steps, largest / expm1(steps / leak), m->rounding, m->offset,
-                    code);
-    append(m, (td_node){.op = TD_OP_CODE, .shape = shape_at(m), .code = code});
+/* Appends a node that reads the last one. */
+static inline void append(graph_maker *m, td_node node) {
+    append_join(m, node, m->at, -1);
 }
 
+/* A code whose largest value is about `largest`; at offset 0 a fourth are pairs. */
+static inline void append_code_of(graph_maker *m, double leak, double largest) {
+    tdsnn_code *code = td_arena_alloc(m->graph->arena, 1, sizeof *code);
+    int steps = pick(m, 1, 40);
+    leak = leak > 0.0 ? leak : steps * (0.6 + 3.0 * td_random_uniform(&m->random));
+    tdsnn_code_make(m->ctx, leak, steps, largest / expm1(steps / leak), m->rounding, m->offset,
+                    code);
+    float negative = pick(m, 0, 1) == 0 ? 1.0f : (float)(0.05 + td_random_uniform(&m->random));
+    bool pair = m->offset == 0 && !m->chain && pick(m, 0, 3) == 0;
+    append(m, (td_node){.op = TD_OP_CODE,
+                        .shape = shape_at(m),
+                        .code = code,
+                        .negative = pair ? negative : 0.0f});
+    m->constants = m->averages = false;
+}
+
+static inline void append_code(graph_maker *m, double largest) {
+    append_code_of(m, m->leak, largest);
+    m->joinable = true;
+    m->depth++;
+}
+
+/* Whether every output along the axis sees a member, or all of its members. */
+static inline bool axis_holds(const td_axis *a, int size, int outputs, bool all) {
+    for (int o = 0; o < outputs; o++) {
+        int first, end;
+        td_axis_taps(a, o, size, &first, &end);
+        if (end - first < (all ? a->kernel : 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+typedef enum axis_kind { AXIS_CONV, AXIS_POOL, AXIS_WHOLE_POOL } axis_kind;
+
 /* A random axis over `size` inputs that gives at least one output; *outputs is their number. */
-static inline td_axis random_axis(graph_maker *m, int size, bool pool, int *outputs) {
+static inline td_axis random_axis(graph_maker *m, int size, axis_kind kind, int *outputs) {
     for (;;) {
-        td_axis a = {.kernel = pick(m, 1, 4), .stride = pick(m, 1, 3), .dilation = pick(m, 1, 2)};
-        a.pad_begin = pick(m, 0, pool ? 0 : a.kernel - 1);
-        a.pad_end = pick(m, 0, a.kernel - 1);
+        td_axis a = {.kernel = pick(m, 1, 4),
+                     .stride = pick(m, 1, size > 4 ? 3 : 1),
+                     .dilation = pick(m, 1, 2)};
+        a.pad_begin = kind == AXIS_WHOLE_POOL ? 0 : pick(m, 0, a.kernel - 1);
+        a.pad_end = kind == AXIS_WHOLE_POOL ? 0 : pick(m, 0, a.kernel - 1);
         int span = size + a.pad_begin + a.pad_end - a.dilation * (a.kernel - 1) - 1;
         *outputs = span < 0 ? 0 : span / a.stride + 1;
-        /* a pool's last window must hold a member */
-        bool empty = pool && (*outputs - 1) * a.stride >= size;
-        if (*outputs >= 1 && !empty) {
+        if (*outputs >= 1 &&
+            (kind == AXIS_CONV || axis_holds(&a, size, *outputs, kind == AXIS_WHOLE_POOL))) {
             return a;
         }
     }
 }
 
-static inline void append_conv(graph_maker *m) {
-    td_shape in = shape_at(m), out = {.c = 0};
-    td_window w = {.y = random_axis(m, in.h, false, &out.h)};
-    w.x = random_axis(m, in.w, false, &out.w);
-    int groups = pick(m, 0, 2) == 0 ? in.c : 1; /* a third of them depthwise */
-    out.c = groups * pick(m, 1, groups > 1 ? 2 : 20);
-    size_t fan_in = (size_t)(in.c / groups) * (size_t)(w.y.kernel * w.x.kernel);
+/* An axis that keeps the size. */
+static inline td_axis same_axis(graph_maker *m) {
+    td_axis a = {.kernel = pick(m, 1, 3), .stride = 1, .dilation = 1};
+    a.pad_begin = pick(m, 0, a.kernel - 1);
+    a.pad_end = a.kernel - 1 - a.pad_begin;
+    return a;
+}
+
+static inline void append_conv_of(graph_maker *m, td_shape out, td_window w, int groups) {
+    size_t fan_in = (size_t)(shape_at(m).c / groups) * (size_t)(w.y.kernel * w.x.kernel);
     append(m, (td_node){.op = TD_OP_CONV,
                         .shape = out,
                         .window = w,
@@ -86,11 +128,175 @@ static inline void append_conv(graph_maker *m) {
                         .bias = random_floats(m, (size_t)out.c, 0.0, 0.2)});
 }
 
+/* A convolution that keeps the size and gives `channels`. */
+static inline void append_same_conv(graph_maker *m, int channels) {
+    td_shape out = shape_at(m);
+    out.c = channels;
+    append_conv_of(m, out, (td_window){same_axis(m), same_axis(m)}, 1);
+}
+
+/* Groups: one; depthwise; or, of a single value, a divisor in between if there is one. */
+static inline int pick_groups(graph_maker *m, int channels) {
+    int kind = pick(m, 0, 3), groups = pick(m, 2, channels > 2 ? channels - 1 : 2);
+    td_op op = m->graph->nodes[m->at].op;
+    if (kind == 0) {
+        return channels;
+    }
+    while (groups > 1 && channels % groups != 0) {
+        groups--;
+    }
+    return kind < 3 && op == TD_OP_CODE ? groups : 1;
+}
+
+/* Constants a channel behind what stands there: spikes or a drive. */
+static inline void append_constants(graph_maker *m, td_op first, td_op second) {
+    size_t channels = (size_t)shape_at(m).c;
+    append(m, (td_node){.op = first,
+                        .shape = shape_at(m),
+                        .operand = random_floats(m, channels, 0.4, 0.1)});
+    append(m, (td_node){.op = second,
+                        .shape = shape_at(m),
+                        .operand = random_floats(m, channels, 0.7, 0.05)});
+    m->constants = true;
+}
+
+static inline void append_conv(graph_maker *m) {
+    td_shape in = shape_at(m), out = {.c = 0};
+    td_window w = {.y = random_axis(m, in.h, AXIS_CONV, &out.h)};
+    w.x = random_axis(m, in.w, AXIS_CONV, &out.w);
+    int groups = pick_groups(m, in.c);
+    out.c = groups * pick(m, 1, groups > 1 ? 2 : 20);
+    append_conv_of(m, out, w, groups);
+}
+
+/* A convolution, perhaps constants, and a code. */
+static inline void append_layer(graph_maker *m) {
+    append_conv(m);
+    if (pick(m, 0, 4) == 0 && !m->chain) {
+        append_constants(m, TD_OP_MUL, TD_OP_SHIFT);
+    }
+    append_code(m, 2.0);
+}
+
 static inline void append_pool(graph_maker *m) {
     td_shape in = shape_at(m), out = {.c = in.c};
-    td_window w = {.y = random_axis(m, in.h, true, &out.h)};
-    w.x = random_axis(m, in.w, true, &out.w);
+    td_window w = {.y = random_axis(m, in.h, AXIS_POOL, &out.h)};
+    w.x = random_axis(m, in.w, AXIS_POOL, &out.w);
     append(m, (td_node){.op = TD_OP_MAXPOOL, .shape = out, .window = w});
+}
+
+/* An average, composed with what reads it or with a code of its own. */
+static inline void append_mean(graph_maker *m, bool global) {
+    td_shape in = shape_at(m), out = {.c = in.c, .h = 1, .w = 1};
+    axis_kind kind = m->constants || m->offset == 1 ? AXIS_WHOLE_POOL : AXIS_POOL;
+    td_window w = {{in.h, 1, 1, 0, 0}, {in.w, 1, 1, 0, 0}};
+    if (!global) {
+        w.y = random_axis(m, in.h, kind, &out.h);
+        w.x = random_axis(m, in.w, kind, &out.w);
+    }
+    if (w.y.dilation > 1 || w.x.dilation > 1) {
+        return; /* ONNX has no such averages */
+    }
+    bool pads = w.y.pad_begin + w.y.pad_end + w.x.pad_begin + w.x.pad_end > 0;
+    append(m, (td_node){.op = TD_OP_AVGPOOL,
+                        .shape = out,
+                        .window = w,
+                        .count_padding = pads && pick(m, 0, 1) == 0});
+    m->averages = true;
+    if (pick(m, 0, 2) == 0 && m->joinable) {
+        append_code(m, 2.0);
+    }
+}
+
+/* Two convolutions and a shortcut, as it is or through a convolution of its own. */
+static inline void append_residual(graph_maker *m) {
+    int start = m->at, channels = shape_at(m).c;
+    append_same_conv(m, pick(m, 1, 8));
+    append_code(m, 2.0);
+    append_same_conv(m, channels);
+    int deep = m->at, shortcut = start;
+    if (pick(m, 0, 2) == 0) {
+        m->at = start;
+        append_same_conv(m, channels);
+        shortcut = m->at;
+    }
+    td_node add = {.op = TD_OP_ADD, .shape = shape_at(m)};
+    bool first = pick(m, 0, 1) == 0;
+    append_join(m, add, first ? deep : shortcut, first ? shortcut : deep);
+    append_code(m, 2.0);
+}
+
+/* Two branches side by side; the second may be what stands there. */
+static inline void append_concat(graph_maker *m) {
+    int start = m->at;
+    append_same_conv(m, pick(m, 1, 8));
+    append_code(m, 2.0);
+    int first = m->at, second = start;
+    if (pick(m, 0, 1) == 0) {
+        m->at = start;
+        append_same_conv(m, pick(m, 1, 8));
+        append_code(m, 2.0);
+        m->depth--;
+        second = m->at;
+    }
+    td_shape shape = m->graph->nodes[first].shape;
+    shape.c += m->graph->nodes[second].shape.c;
+    append_join(m, (td_node){.op = TD_OP_CONCAT, .shape = shape}, first, second);
+    m->constants = m->averages = true; /* perhaps, of the second */
+}
+
+/* Some channels pass, the others go through a convolution. */
+static inline void append_split(graph_maker *m) {
+    int start = m->at;
+    td_shape shape = shape_at(m), part = shape, rest = shape;
+    part.c = pick(m, 1, shape.c - 1);
+    rest.c = shape.c - part.c;
+    append(m, (td_node){.op = TD_OP_SLICE, .shape = part});
+    int passed = m->at;
+    m->at = start;
+    append(m, (td_node){.op = TD_OP_SLICE, .shape = rest, .first_channel = part.c});
+    bool constants = m->constants, averages = m->averages;
+    append_same_conv(m, rest.c);
+    append_code(m, 2.0);
+    append_join(m, (td_node){.op = TD_OP_CONCAT, .shape = shape}, passed, m->at);
+    m->constants = constants;
+    m->averages = averages;
+}
+
+static inline void append_block(graph_maker *m) {
+    td_shape shape = shape_at(m);
+    bool plain = !m->constants && !m->averages;
+    switch (m->chain && pick(m, 0, 2) > 0 ? 9 : pick(m, 0, m->chain ? 0 : 9)) {
+    case 0:
+        if (plain) {
+            append_pool(m);
+        }
+        break;
+    case 1:
+        if (!m->averages) {
+            append_mean(m, false);
+        }
+        break;
+    case 2:
+    case 3:
+        if (m->joinable) {
+            append_residual(m);
+        }
+        break;
+    case 4:
+        if (m->joinable) {
+            append_concat(m);
+        }
+        break;
+    case 5:
+        if (m->joinable && shape.c > 1) {
+            append_split(m);
+        }
+        break;
+    default:
+        append_layer(m);
+        break;
+    }
 }
 
 static inline void append_inner(graph_maker *m, int outputs) {
@@ -106,44 +312,65 @@ static inline void append_inner(graph_maker *m, int outputs) {
                         .bias = random_floats(m, (size_t)outputs, 0.0, 0.2)});
 }
 
-static inline void append_constants(graph_maker *m) {
-    size_t channels = (size_t)shape_at(m).c;
-    append(m, (td_node){.op = TD_OP_SUB,
-                        .shape = shape_at(m),
-                        .operand = random_floats(m, channels, 0.4, 0.1)});
-    append(m, (td_node){.op = TD_OP_DIV,
-                        .shape = shape_at(m),
-                        .operand = random_floats(m, channels, 0.3, 0.02)});
+/* The read-out: an inner product, perhaps behind another or an average, or averages themselves. */
+static inline void append_tail(graph_maker *m) {
+    bool global = !m->averages && !m->chain && pick(m, 0, 3) == 0;
+    if (global) {
+        append_mean(m, true);
+    }
+    if (global && pick(m, 0, 2) == 0) {
+        append(m, (td_node){.op = TD_OP_FLATTEN,
+                            .shape = {(int)td_shape_count(shape_at(m)), 1, 1, true}});
+        return;
+    }
+    if (pick(m, 0, 1) == 0) {
+        append_inner(m, pick(m, 1, 60));
+        append_code(m, 2.0);
+    }
+    append_inner(m, 10);
 }
 
-/* A network of 1 to 4 convolutions, pools between them, 1 or 2 inner products; inputs in [0, 1). */
-static inline td_graph *random_graph(tdsnn_context *ctx, uint64_t seed) {
-    graph_maker m = {.ctx = ctx, .graph = td_graph_create(ctx)};
+static inline td_graph *random_graph_of(tdsnn_context *ctx, uint64_t seed, bool chain) {
+    graph_maker m = {.ctx = ctx, .graph = td_graph_create(ctx), .chain = chain};
     td_random_seed(&m.random, seed, 1);
-    m.offset = pick(&m, 0, 1);
+    m.offset = pick(&m, 0, 3) == 0;
     m.rounding = pick(&m, 0, 1) == 0 ? TDSNN_ROUND_NEAREST : TDSNN_ROUND_CEIL;
+    m.leak = 12.0 + 50.0 * td_random_uniform(&m.random);
+    m.joinable = pick(&m, 0, 1) == 0;
     m.graph->input_name = "x";
     m.graph->output_name = "y";
     m.graph->batch_symbol = "N";
     append(&m, (td_node){.op = TD_OP_INPUT,
                          .shape = {pick(&m, 1, 5), pick(&m, 4, 14), pick(&m, 4, 14), false}});
-    append_code(&m, 1.0);
+    append_code_of(&m, m.joinable ? m.leak : 0.0, 1.0);
     if (pick(&m, 0, 1) == 0) {
-        append_constants(&m);
+        append_constants(&m, TD_OP_SUB, TD_OP_DIV);
     }
-    for (int i = pick(&m, 1, 4); i > 0; i--) {
-        append_conv(&m);
-        append_code(&m, 2.0);
-        if (pick(&m, 0, 2) == 0) {
-            append_pool(&m);
-        }
+    int least = seed % 2 == 1 ? 4 : 0, blocks = pick(&m, 1, 5);
+    while (m.depth < least || blocks-- > 0) {
+        append_block(&m);
     }
-    if (pick(&m, 0, 1) == 0) {
-        append_inner(&m, pick(&m, 1, 60));
-        append_code(&m, 2.0);
-    }
-    append_inner(&m, 10);
+    append_tail(&m);
     return m.graph;
+}
+
+/* A network for inputs in [0, 1), or for signed ones where its code is a pair's; graphs of odd
+ * seeds have at least five layers in a row. */
+static inline td_graph *random_graph(tdsnn_context *ctx, uint64_t seed) {
+    return random_graph_of(ctx, seed, false);
+}
+
+/* The same without branches, averages and pairs. */
+static inline td_graph *random_chain(tdsnn_context *ctx, uint64_t seed) {
+    return random_graph_of(ctx, seed, true);
+}
+
+/* A sample for it, [C][H][W]. */
+static inline void random_graph_sample(td_random *r, const td_graph *graph, float *values) {
+    bool pair = graph->nodes[1].negative != 0.0f;
+    for (size_t i = 0; i < td_shape_count(graph->nodes[0].shape); i++) {
+        values[i] = (float)td_random_uniform(r) * (pair && td_random_below(r, 2) ? -1.0f : 1.0f);
+    }
 }
 
 #endif

@@ -1,0 +1,289 @@
+/* What must hold of every network, on random graphs from seeds 0, 1, ...; their number may be given
+ * (60): the stepped neurons are the formula in every mode, float and double part by no more than
+ * rounding, the counter counts what stepping counts, two threads give the bits of one. */
+#include <string.h>
+
+#include "base/context.h"
+#include "measure/verify.h"
+#include "random_graph.h"
+#include "stepped_counts.h"
+#include "tap.h"
+
+#define SAMPLES 3
+#define MAX_LAYERS 64
+
+static tdsnn_context *ctx;
+
+/* A graph, its network, samples for it. */
+typedef struct problem {
+    td_graph *graph;
+    td_network *network;
+    size_t size; /* of one sample */
+    float *samples;
+} problem;
+
+static problem make_problem(uint64_t seed) {
+    problem p = {.graph = random_graph(ctx, seed)};
+    if (td_network_create(ctx, p.graph, &p.network) != TDSNN_OK ||
+        p.network->layer_count > MAX_LAYERS) {
+        printf("Bail out! seed %d: %s\n", (int)seed, tdsnn_last_error(ctx));
+        exit(1);
+    }
+    p.size = td_shape_count(p.graph->nodes[0].shape);
+    p.samples = td_alloc(ctx, p.size * SAMPLES, sizeof *p.samples);
+    td_random r;
+    td_random_seed(&r, seed, 3);
+    for (int s = 0; s < SAMPLES; s++) {
+        random_graph_sample(&r, p.graph, p.samples + (size_t)s * p.size);
+    }
+    return p;
+}
+
+static void free_problem(problem *p) {
+    td_free(p->samples);
+    td_network_destroy(p->network);
+    td_graph_destroy(p->graph);
+}
+
+static tdsnn_status read_sample(tdsnn_context *c, const void *user, size_t index, float *values) {
+    const problem *p = user;
+    (void)c;
+    memcpy(values, p->samples + index * p->size, p->size * sizeof *values);
+    return TDSNN_OK;
+}
+
+/* ------------------------------------------------------------------------------------- coverage */
+
+/* Graphs that have each kind of thing. */
+typedef struct coverage {
+    int graphs, deep, groups, depthwise, asymmetric, joins, ranges, pairs, slopes, pools;
+    int pools_of_pairs, averages, offset_1;
+} coverage;
+
+/* Layers of synapses on the longest path. */
+static int depth_of(const td_network *n) {
+    int depth[MAX_LAYERS] = {0};
+    for (int i = 1; i < n->layer_count; i++) {
+        const td_layer *layer = &n->layers[i];
+        for (int k = 0; k < layer->synapse_count; k++) {
+            int before = depth[layer->synapses[k].source];
+            depth[i] = before > depth[i] ? before : depth[i];
+        }
+        depth[i] += layer->kind != TD_LAYER_POOL;
+    }
+    return depth[n->layer_count - 1];
+}
+
+static bool is_asymmetric(const td_graph *graph) {
+    for (int i = 0; i < graph->node_count; i++) {
+        const td_window *w = &graph->nodes[i].window;
+        if (w->y.pad_begin != w->y.pad_end || w->x.pad_begin != w->x.pad_end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void cover_layer(const td_layer *layer, coverage *has) {
+    bool pool = layer->kind == TD_LAYER_POOL;
+    has->pools |= pool;
+    has->pairs |= layer->pair;
+    has->slopes |= layer->pair && layer->negative != 1.0f;
+    has->pools_of_pairs |= pool && layer->pair;
+    has->joins |= layer->synapse_count > 1;
+    for (int k = 0; k < layer->synapse_count && !pool; k++) {
+        const td_synapses *s = &layer->synapses[k];
+        bool cut = s->groups > 1 && !s->shortcut;
+        has->depthwise |= cut && s->groups == s->inputs;
+        has->groups |= cut && s->groups < s->inputs;
+        has->ranges |= s->inputs < s->view.c || s->outputs < layer->shape.c;
+        has->averages |= s->averages;
+    }
+}
+
+static void cover(const problem *p, coverage *c) {
+    coverage has = {0};
+    for (int i = 0; i < p->network->layer_count; i++) {
+        cover_layer(&p->network->layers[i], &has);
+    }
+    c->graphs++;
+    c->deep += depth_of(p->network) >= 5;
+    c->asymmetric += is_asymmetric(p->graph);
+    c->offset_1 += p->network->layers[0].code->offset;
+    c->groups += has.groups;
+    c->depthwise += has.depthwise;
+    c->joins += has.joins;
+    c->ranges += has.ranges;
+    c->pairs += has.pairs;
+    c->slopes += has.slopes;
+    c->pools += has.pools;
+    c->pools_of_pairs += has.pools_of_pairs;
+    c->averages += has.averages;
+}
+
+/* Prints the table: half of the graphs are deep, a tenth at least have each kind of thing. */
+static void report_coverage(const coverage *c) {
+    const struct {
+        const char *what;
+        int graphs, least;
+    } rows[] = {{"5 layers deep or more", c->deep, c->graphs / 2},
+                {"groups", c->groups, c->graphs / 10},
+                {"depthwise", c->depthwise, c->graphs / 10},
+                {"asymmetric padding", c->asymmetric, c->graphs / 10},
+                {"several populations", c->joins, c->graphs / 10},
+                {"ranges of channels", c->ranges, c->graphs / 10},
+                {"pairs", c->pairs, c->graphs / 10},
+                {"pairs with a slope", c->slopes, c->graphs / 10},
+                {"max-pools", c->pools, c->graphs / 10},
+                {"max-pools of pairs", c->pools_of_pairs, 1},
+                {"composed averages", c->averages, c->graphs / 10},
+                {"offset 1", c->offset_1, c->graphs / 10}};
+    int missing = 0;
+    printf("# %d graphs; of them\n", c->graphs);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        printf("#   %-22s %4d\n", rows[i].what, rows[i].graphs);
+        missing += rows[i].graphs < rows[i].least;
+    }
+    ok(missing == 0, "the graphs have all that networks are made of, and half of them are deep");
+}
+
+/* --------------------------------------------------------------------------------------- checks */
+
+/* The proof; gives the neurons checked. */
+static uint64_t check_proof(const problem *p, uint64_t seed, int *wrong) {
+    tdsnn_verify_result *r = NULL;
+    tdsnn_status status =
+        td_verify_network(ctx, p->network, SAMPLES, read_sample, p, NULL, NULL, &r);
+    if (status != TDSNN_OK || r->neuron_vs_formula_mismatches > 0) {
+        printf("# seed %d: %s\n", (int)seed, tdsnn_last_error(ctx));
+        td_error_clear(ctx);
+        *wrong += 1;
+    }
+    uint64_t neurons = r == NULL ? 0 : r->neurons_checked;
+    tdsnn_verify_result_free(r);
+    return neurons;
+}
+
+/* One layer: adds, leaks, multiply-adds and T_il; ticks as well, for the times are the layer's. */
+static bool same_layer(const problem *p, int i, const td_activity *a, const td_counter *counter) {
+    const td_layer *layer = &p->network->layers[i];
+    tdsnn_counts brute = {0};
+    uint64_t found, t_last_in = 0, ticks = 0;
+    count_by_stepping(ctx, p->network, i, a, &brute, &t_last_in);
+    for (size_t n = 0; layer->kind == TD_LAYER_SYNAPSES && n < td_layer_neurons(layer); n++) {
+        ticks += a->times[i][n];
+    }
+    tdsnn_counts c = td_counter_layer(counter, i, &found);
+    return same_counts(&c, &brute) && found == t_last_in && c.ticks == ticks &&
+           c.neurons == (layer->code == NULL ? 0 : td_layer_neurons(layer));
+}
+
+/* The counter's counts of one sample are those of stepping, and its multiply-adds the graph's. */
+static void check_counts(const problem *p, uint64_t seed, int *wrong) {
+    td_activity *a;
+    td_reference *reference;
+    td_counter *counter;
+    td_activity_create(ctx, p->network, &a);
+    td_reference_create(ctx, p->network, &reference);
+    td_counter_create(ctx, p->network, &counter);
+    memcpy(a->input, p->samples, p->size * sizeof *a->input);
+    td_reference_run(reference, a);
+    td_counter_add(counter, a);
+    uint64_t macs = 0, ignored;
+    int differ = 0;
+    for (int i = 1; i < p->network->layer_count; i++) {
+        differ += !same_layer(p, i, a, counter);
+        macs += td_counter_layer(counter, i, &ignored).macs;
+    }
+    for (int i = 0; i < p->graph->node_count; i++) {
+        macs -= td_node_macs(p->graph, &p->graph->nodes[i], false);
+    }
+    if (differ > 0 || macs != 0) {
+        printf("# seed %d: %d layers differ, %lld multiply-adds too many\n", (int)seed, differ,
+               (long long)macs);
+        *wrong += 1;
+    }
+    td_counter_destroy(counter);
+    td_reference_destroy(reference);
+    td_activity_destroy(a);
+}
+
+/* Runs of all samples, each thread with a session of its own. */
+typedef struct runs {
+    const problem *p;
+    td_activity **activities; /* [sample] */
+    td_reference **sessions;  /* [thread] */
+} runs;
+
+static tdsnn_status run_sample(void *arg, size_t index, int thread) {
+    runs *r = arg;
+    td_activity *a = r->activities[index];
+    memcpy(a->input, r->p->samples + index * r->p->size, r->p->size * sizeof *a->input);
+    td_reference_run(r->sessions[thread], a);
+    return TDSNN_OK;
+}
+
+static void run_all(const problem *p, int threads, td_activity **activities) {
+    td_reference *sessions[2];
+    runs r = {p, activities, sessions};
+    for (int i = 0; i < threads; i++) {
+        td_reference_create(ctx, p->network, &sessions[i]);
+    }
+    for (int s = 0; s < SAMPLES; s++) {
+        td_activity_create(ctx, p->network, &activities[s]);
+    }
+    tdsnn_set_threads(ctx, threads);
+    td_parallel(ctx, "running", SAMPLES, run_sample, &r);
+    tdsnn_set_threads(ctx, 0);
+    for (int i = 0; i < threads; i++) {
+        td_reference_destroy(sessions[i]);
+    }
+}
+
+static bool same_bits(const td_network *n, const td_activity *a, const td_activity *b) {
+    bool same = memcmp(a->logits, b->logits, (size_t)n->classes * sizeof *a->logits) == 0;
+    for (int i = 0; i < n->layer_count - 1 && same; i++) {
+        same = memcmp(a->times[i], b->times[i], td_layer_neurons(&n->layers[i])) == 0;
+    }
+    return same;
+}
+
+static void check_threads(const problem *p, uint64_t seed, int *wrong) {
+    td_activity *one[SAMPLES], *two[SAMPLES];
+    run_all(p, 1, one);
+    run_all(p, 2, two);
+    for (int s = 0; s < SAMPLES; s++) {
+        if (!same_bits(p->network, one[s], two[s])) {
+            printf("# seed %d, sample %d: two threads differ from one\n", (int)seed, s);
+            *wrong += 1;
+        }
+        td_activity_destroy(one[s]);
+        td_activity_destroy(two[s]);
+    }
+}
+
+int main(int argc, char **argv) {
+    int graphs = argc > 1 ? atoi(argv[1]) : 60;
+    int unproved = 0, miscounted = 0, threaded = 0;
+    uint64_t neurons = 0;
+    coverage c = {0};
+    ctx = tdsnn_context_create();
+    for (uint64_t seed = 0; seed < (uint64_t)graphs; seed++) {
+        problem p = make_problem(seed);
+        cover(&p, &c);
+        neurons += check_proof(&p, seed, &unproved);
+        check_counts(&p, seed, &miscounted);
+        check_threads(&p, seed, &threaded);
+        free_problem(&p);
+    }
+    report_coverage(&c);
+    ok(unproved == 0 && neurons > 0,
+       "neuron = formula in all modes, float = double up to rounding: %llu neurons, %d of %d "
+       "graphs fail",
+       (unsigned long long)neurons, unproved, graphs);
+    ok(miscounted == 0, "counts are those of the stepped neurons: %d of %d graphs differ",
+       miscounted, graphs);
+    ok(threaded == 0, "one thread and two give the same bits: %d samples differ", threaded);
+    tdsnn_context_destroy(ctx);
+    return tap_end();
+}
