@@ -47,6 +47,8 @@ static const td_attribute_spec axes_attribute[] = {{"axes", TD_ATTRIBUTE_INTS},
                                                    {NULL, TD_ATTRIBUTE_OTHER}};
 static const td_attribute_spec alpha_attribute[] = {{"alpha", TD_ATTRIBUTE_FLOAT},
                                                     {NULL, TD_ATTRIBUTE_OTHER}};
+static const td_attribute_spec value_attribute[] = {{"value", TD_ATTRIBUTE_TENSOR},
+                                                    {NULL, TD_ATTRIBUTE_OTHER}};
 static const td_attribute_spec clip_attributes[] = {
     {"max", TD_ATTRIBUTE_FLOAT}, {"min", TD_ATTRIBUTE_FLOAT}, {NULL, TD_ATTRIBUTE_OTHER}};
 static const td_attribute_spec slice_attributes[] = {{"axes", TD_ATTRIBUTE_INTS},
@@ -94,6 +96,8 @@ static const td_operator operators[] = {
     {"Concat", "", 7, 21, "a+", axis_attribute, td_lower_concat,
      "CONCAT of channels; of constants"},
     {"Constant", "", 7, 21, "", constant_attributes, td_lower_constant, "a constant"},
+    {"ConstantOfShape", "", 9, 21, "c", value_attribute, td_lower_constant_of_shape,
+     "a constant: a list of equal integers"},
     {"Conv", "", 7, 21, "pcC", conv_attributes, td_lower_conv, "CONV: 1-D, 2-D, any geometry"},
     {"Div", "", 7, 21, "ac", no_attributes, td_lower_div,
      "by a constant: folded into the layer before, else DIV"},

@@ -322,37 +322,80 @@ tdsnn_status td_constant_concat(td_lowerer *l, const td_source_node *node) {
     return status == TDSNN_OK ? td_constant(l, node, result) : status;
 }
 
+/* Of every `step`-th row from range[0] to before range[1]: clamps both to what `size` rows have, as
+ * ONNX does, and gives the number of rows. */
+static int64_t clamp_range(int64_t range[2], int64_t step, int64_t size) {
+    int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
+    for (int i = 0; i < 2; i++) {
+        range[i] += range[i] < 0 ? size : 0;
+        range[i] = range[i] < low ? low : range[i] > high ? high : range[i];
+    }
+    int64_t gap = step > 0 ? range[1] - range[0] : range[0] - range[1];
+    int64_t stride = step > 0 ? step : -step;
+    return gap <= 0 ? 0 : 1 + (gap - 1) / stride;
+}
+
+/* Rows of a constant: its first axis alone is cut. */
 tdsnn_status td_constant_slice(td_lowerer *l, const td_source_node *node) {
     static const char *const names[4] = {"starts", "ends", "axes", "steps"};
     const td_tensor *data = td_input_constant(l, node, 0);
     int64_t range[4] = {0, 0, 0, 1};
-    tdsnn_status status = check_integers(l, node, 0);
+    tdsnn_status status = TDSNN_OK;
     for (int i = 0; status == TDSNN_OK && i < 4; i++) {
         const int64_t *list;
         size_t count;
         status = td_int_list(l, node, names[i], i + 1, &list, &count);
         if (status == TDSNN_OK && (list == NULL ? i < 2 : count != 1)) {
-            status = td_broken(l, "its %s are not one, for the one axis of its constant", names[i]);
+            status = td_refuse(l, "of a constant it is supported along one axis only");
         }
         range[i] = status == TDSNN_OK && list != NULL ? list[0] : range[i];
     }
     if (status != TDSNN_OK) {
         return status;
     }
-    if (range[3] != 1 || data->rank != 1 || (range[2] != 0 && range[2] != -1)) {
-        return td_refuse(l, "of a constant only a piece of a list is supported, with a step of 1");
+    bool first = range[2] == 0 || range[2] == -data->rank;
+    if (data->type != TD_TYPE_INT || data->rank < 1 || data->dims[0] == 0 || !first ||
+        range[3] == 0 || range[3] <= -TD_MAX_EXTENT || range[3] >= TD_MAX_EXTENT) {
+        return td_refuse(l, "of a constant it is supported along the first axis of integers only");
     }
-    int64_t size = (int64_t)data->count;
-    for (int i = 0; i < 2; i++) {
-        range[i] += range[i] < 0 ? size : 0;
-        range[i] = range[i] < 0 ? 0 : range[i] > size ? size : range[i];
-    }
-    size_t count = range[1] > range[0] ? (size_t)(range[1] - range[0]) : 0;
+    size_t width = data->count / (size_t)data->dims[0];
+    int64_t rows = clamp_range(range, range[3], data->dims[0]);
     int64_t *ints;
     td_tensor *result;
-    status = new_integers(l, count, 1, &ints, &result);
-    for (size_t i = 0; status == TDSNN_OK && i < count; i++) {
-        ints[i] = data->ints[(size_t)range[0] + i];
+    status = new_integers(l, (size_t)rows * width, 1, &ints, &result);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t *row = data->ints + (size_t)(range[0] + i * range[3]) * width;
+        for (size_t j = 0; j < width; j++) {
+            *ints++ = row[j];
+        }
+    }
+    result->rank = data->rank;
+    memcpy(result->dims, data->dims, sizeof result->dims);
+    result->dims[0] = rows;
+    return td_constant(l, node, result);
+}
+
+/* A list of equal integers, as exporters fill up the pads of a Pad. */
+tdsnn_status td_lower_constant_of_shape(td_lowerer *l, const td_source_node *node) {
+    const td_attribute *value = td_source_attribute(node, "value");
+    const int64_t *shape;
+    size_t rank;
+    tdsnn_status status = td_int_list(l, node, "shape", 0, &shape, &rank);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    if (rank != 1 || shape[0] < 0 || value == NULL || value->tensor->type != TD_TYPE_INT ||
+        value->tensor->count != 1) {
+        return td_refuse(l, "only a list of equal integers is supported");
+    }
+    int64_t *ints;
+    td_tensor *result;
+    status = new_integers(l, (size_t)shape[0], 1, &ints, &result);
+    for (int64_t i = 0; status == TDSNN_OK && i < shape[0]; i++) {
+        ints[i] = value->tensor->ints[0];
     }
     return status == TDSNN_OK ? td_constant(l, node, result) : status;
 }

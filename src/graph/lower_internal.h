@@ -266,6 +266,7 @@ tdsnn_status td_lower_gather(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_cast(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_constant(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_shape(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_constant_of_shape(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_constant_view(td_lowerer *l, const td_source_node *node, int rank,
                               const int64_t *dims);
 tdsnn_status td_constant_transpose(td_lowerer *l, const td_source_node *node, const int *perm);

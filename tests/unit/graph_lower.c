@@ -1475,6 +1475,51 @@ static void test_shapes(void) {
         expect_refused(b, add_node(b, "Reshape", "view", x, c), "op", "the size of the batch");
     }
     builder *b = build(ctx, 13);
+    /* PyTorch's F.pad(x, (1, 2, 3, 4)): filled up, in pairs, turned round */
+    int zeros = add_node(b, "ConstantOfShape", "fill", add_integers(b, "four", INTS(4)));
+    add_attribute(b, "value", TD_ATTRIBUTE_TENSOR)->tensor =
+        b->values[add_integers(b, "zero", INTS(0))].constant;
+    int pads = add_node(b, "Concat", "cat", add_integers(b, "p", INTS(1, 2, 3, 4)), zeros);
+    set_int(b, "axis", 0);
+    pads = add_node(b, "Reshape", "pairs", pads, add_integers(b, "s", INTS(-1, 2)));
+    pads = add_node(b, "Slice", "back", pads, add_integers(b, "from", INTS(-1)),
+                    add_integers(b, "to", INTS(-INT64_MAX)), add_integers(b, "ax", INTS(0)),
+                    add_integers(b, "by", INTS(-1)));
+    pads = add_node(b, "Transpose", "turn", pads);
+    pads = add_node(b, "Reshape", "list", pads, add_integers(b, "t", INTS(-1)));
+    int padded = add_node(b, "Pad", "pad", add_input(b, "x", INTS(-1, 1, 9, 9)), pads);
+    int conv = add_node(b, "Conv", "conv", padded, add_random(b, "w", INTS(1, 1, 1, 1)));
+    td_lowering lowering = expect_graph(b, conv, "pads worked out");
+    ok(is_window(&lowering.graph->nodes[1].window.y, 1, 1, 3, 4) &&
+           is_window(&lowering.graph->nodes[1].window.x, 1, 1, 1, 2),
+       "are right");
+    td_lowering_destroy(&lowering);
+
+    static const struct {
+        int64_t start, end, step, count;
+        float left[5]; /* of 1 .. 5 */
+    } pieces[] = {{1, 4, 2, 2, {2, 4}},
+                  {-2, 100, 1, 2, {4, 5}},
+                  {100, -100, -2, 3, {5, 3, 1}},
+                  {3, 0, -1, 3, {4, 3, 2}},
+                  {0, INT64_MAX, 3, 2, {1, 4}}};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        b = build(ctx, 13);
+        int list = add_node(
+            b, "Slice", "s", add_integers(b, "d", INTS(1, 2, 3, 4, 5)),
+            add_integers(b, "from", &pieces[i].start, 1), add_integers(b, "to", &pieces[i].end, 1),
+            add_integers(b, "ax", INTS(0)), add_integers(b, "by", &pieces[i].step, 1));
+        list = add_node(b, "Cast", "cast", list);
+        set_int(b, "to", 1);
+        int y = add_node(b, "Mul", "mul", add_input(b, "x", INTS(-1, pieces[i].count)), list);
+        lowering = expect_graph(b, y, "a piece of a list");
+        ok(memcmp(lowering.graph->nodes[1].operand, pieces[i].left,
+                  (size_t)pieces[i].count * sizeof(float)) == 0,
+           "is right");
+        td_lowering_destroy(&lowering);
+    }
+
+    b = build(ctx, 13);
     int x = add_input(b, "x", INTS(-1, 4));
     int c = add_node(b, "Gather", "g", add_node(b, "Shape", "shape", x), add_scalar(b, "i", 2));
     expect_broken(b, add_node(b, "Mul", "m", x, c), "its index 2 lies outside of 2 elements");
