@@ -20,7 +20,6 @@ typedef struct graph_maker {
     int at;                   /* the node that the next one reads */
     bool joinable;            /* what stands there has that leak: it may meet others */
     bool constants, averages; /* stand behind its code */
-    bool chain;               /* convolutions, max-pools and inner products only */
     int depth;                /* codes on the longest path */
 } graph_maker;
 
@@ -64,7 +63,7 @@ static inline void append_code_of(graph_maker *m, double leak, double largest) {
     tdsnn_code_make(m->ctx, leak, steps, largest / expm1(steps / leak), m->rounding, m->offset,
                     code);
     float negative = pick(m, 0, 1) == 0 ? 1.0f : (float)(0.05 + td_random_uniform(&m->random));
-    bool pair = m->offset == 0 && !m->chain && pick(m, 0, 3) == 0;
+    bool pair = m->offset == 0 && pick(m, 0, 3) == 0;
     append(m, (td_node){.op = TD_OP_CODE,
                         .shape = shape_at(m),
                         .code = code,
@@ -172,7 +171,7 @@ static inline void append_conv(graph_maker *m) {
 /* A convolution, perhaps constants, and a code. */
 static inline void append_layer(graph_maker *m) {
     append_conv(m);
-    if (pick(m, 0, 4) == 0 && !m->chain) {
+    if (pick(m, 0, 4) == 0) {
         append_constants(m, TD_OP_MUL, TD_OP_SHIFT);
     }
     append_code(m, 2.0);
@@ -266,7 +265,7 @@ static inline void append_split(graph_maker *m) {
 static inline void append_block(graph_maker *m) {
     td_shape shape = shape_at(m);
     bool plain = !m->constants && !m->averages;
-    switch (m->chain && pick(m, 0, 2) > 0 ? 9 : pick(m, 0, m->chain ? 0 : 9)) {
+    switch (pick(m, 0, 9)) {
     case 0:
         if (plain) {
             append_pool(m);
@@ -314,7 +313,7 @@ static inline void append_inner(graph_maker *m, int outputs) {
 
 /* The read-out: an inner product, perhaps behind another or an average, or averages themselves. */
 static inline void append_tail(graph_maker *m) {
-    bool global = !m->averages && !m->chain && pick(m, 0, 3) == 0;
+    bool global = !m->averages && pick(m, 0, 3) == 0;
     if (global) {
         append_mean(m, true);
     }
@@ -330,8 +329,10 @@ static inline void append_tail(graph_maker *m) {
     append_inner(m, 10);
 }
 
-static inline td_graph *random_graph_of(tdsnn_context *ctx, uint64_t seed, bool chain) {
-    graph_maker m = {.ctx = ctx, .graph = td_graph_create(ctx), .chain = chain};
+/* A network for inputs in [0, 1), or for signed ones where its code is a pair's; graphs of odd
+ * seeds have at least five layers in a row. */
+static inline td_graph *random_graph(tdsnn_context *ctx, uint64_t seed) {
+    graph_maker m = {.ctx = ctx, .graph = td_graph_create(ctx)};
     td_random_seed(&m.random, seed, 1);
     m.offset = pick(&m, 0, 3) == 0;
     m.rounding = pick(&m, 0, 1) == 0 ? TDSNN_ROUND_NEAREST : TDSNN_ROUND_CEIL;
@@ -352,17 +353,6 @@ static inline td_graph *random_graph_of(tdsnn_context *ctx, uint64_t seed, bool 
     }
     append_tail(&m);
     return m.graph;
-}
-
-/* A network for inputs in [0, 1), or for signed ones where its code is a pair's; graphs of odd
- * seeds have at least five layers in a row. */
-static inline td_graph *random_graph(tdsnn_context *ctx, uint64_t seed) {
-    return random_graph_of(ctx, seed, false);
-}
-
-/* The same without branches, averages and pairs. */
-static inline td_graph *random_chain(tdsnn_context *ctx, uint64_t seed) {
-    return random_graph_of(ctx, seed, true);
 }
 
 /* A sample for it, [C][H][W]. */
