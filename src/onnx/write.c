@@ -230,11 +230,16 @@ static tdsnn_status write_code(writer *w, slot *s, const td_node *node) {
 }
 
 static tdsnn_status write_pool(writer *w, slot *s, const td_node *node) {
-    (void)w;
-    add_window(s, &node->window);
+    const td_window *window = &node->window;
+    add_window(s, window);
     if (node->op == TD_OP_MAXPOOL) {
-        add_dilations(s, &node->window);
-    } else { /* an average has no dilations before opset 19 */
+        add_dilations(s, window);
+    } else if (window->y.dilation != 1 || window->x.dilation != 1) {
+        return td_error(w->ctx, TDSNN_ERR_UNSUPPORTED,
+                        "node '%s' (AveragePool): dilations cannot be written, as opset %d has "
+                        "none in an average",
+                        node->name, TD_WRITTEN_OPSET);
+    } else {
         add_int(s, "count_include_pad", node->count_padding);
     }
     return TDSNN_OK;

@@ -405,6 +405,12 @@ static void test_branches(tdsnn_context *ctx) {
     td_graph *g = make_branches(ctx, &code);
     const char *path = scratch_path("branches.onnx");
     unsigned char *bytes = NULL;
+    g->nodes[5].window.x.dilation = 2;
+    ok(td_onnx_write(ctx, g, path, false) == TDSNN_ERR_UNSUPPORTED &&
+           strstr(tdsnn_last_error(ctx), "node 'avg' (AveragePool): dilations") != NULL,
+       "an average with dilations is refused");
+    g->nodes[5].window.x.dilation = 1;
+    td_error_clear(ctx);
     ok(td_onnx_write(ctx, g, path, false) == TDSNN_OK, "branches are written");
     size_t size = read_bytes(ctx, path, &bytes);
     Onnx__ModelProto *m = onnx__model_proto__unpack(NULL, size, bytes);
