@@ -184,6 +184,47 @@ static void test_one_neuron(void) {
     td_network_destroy(n);
 }
 
+/* The same neuron behind a pair with slope 1/2, and a pair itself: 7 and -3.5, encoded with both
+ * signs; then a max-pool over two pairs, 3 and -7, -1 and -7. */
+static void test_pair(void) {
+    td_clock_mode modes[] = {{false, false}, {true, false}, {false, true}, {true, true}};
+    td_network *n = one_neuron(1.0f, 0.0f, 5, 2);
+    float slope[TDSNN_MAX_STEPS + 1] = {0};
+    n->layers[0].pair = n->layers[1].pair = true;
+    n->layers[0].negative = n->layers[1].negative = 0.5f;
+    n->layers[0].negative_values = n->layers[1].negative_values = slope;
+    uint8_t positive[] = {3, 0, 0, 0}, negative[] = {0, 0, 3, 0}, out[2];
+    uint8_t *plus[2] = {positive, out}, *minus[2] = {negative, out};
+    td_clock_layer *clock;
+    td_clock_counts c;
+    int wrong = 0;
+    td_clock_layer_create(ctx, n, 1, &clock);
+    for (int m = 0; m < 4; m++) {
+        td_clock_run(clock, modes[m], plus, out, NULL, &c);
+        wrong += out[0] != 3 || out[1] != 0;
+        wrong += c.adds != (modes[m].all_firing ? 8 : 4) || c.bias_adds != 2;
+        td_clock_run(clock, modes[m], minus, out, NULL, NULL);
+        wrong += out[0] != 0 || out[1] != 2; /* 3.5 lies between 3 and 7, below the middle */
+    }
+    td_clock_layer_destroy(clock);
+    ok(wrong == 0, "a pair behind a pair: both neurons, all their synapses, the second negated");
+
+    n->layers[1].kind = TD_LAYER_POOL;
+    n->layers[1].shape = (td_shape){1, 1, 1, false};
+    n->layers[0].shape = n->layers[1].synapses[0].view = (td_shape){1, 1, 2, false};
+    n->layers[1].synapses[0].inputs = 1;
+    n->layers[1].synapses[0].window.x.kernel = 2;
+    uint8_t mixed[] = {2, 0, 0, 3}, both[] = {0, 0, 1, 3};
+    uint8_t *first[2] = {mixed, out}, *second[2] = {both, out};
+    td_clock_layer_create(ctx, n, 1, &clock);
+    td_clock_run(clock, modes[0], first, out, NULL, &c);
+    ok(out[0] == 2 && out[1] == 0 && c.adds == 4, "max(3, -7) is 3: the last +, the first -");
+    td_clock_run(clock, modes[0], second, out, NULL, NULL);
+    ok(out[0] == 0 && out[1] == 1, "max(-1, -7) is -1");
+    td_clock_layer_destroy(clock);
+    td_network_destroy(n);
+}
+
 /* Ties: a synapse of weight 1 between neurons of one code makes drives that are codes, which the
  * paper's ceiling puts exactly on its steps. */
 static void test_identity(tdsnn_rounding rounding, int offset) {
@@ -303,6 +344,7 @@ static void test_analog(void) {
 int main(void) {
     ctx = tdsnn_context_create();
     test_one_neuron();
+    test_pair();
     test_identity(TDSNN_ROUND_CEIL, 0);
     test_identity(TDSNN_ROUND_CEIL, 1);
     test_identity(TDSNN_ROUND_NEAREST, 0);

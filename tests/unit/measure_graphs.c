@@ -1,10 +1,14 @@
 /* What must hold of every network, on random graphs from seeds 0, 1, ...; their number may be given
  * (60): the stepped neurons are the formula in every mode, float and double part by no more than
- * rounding, the counter counts what stepping counts, two threads give the bits of one. */
+ * rounding, the counter counts what stepping counts, two threads give the bits of one, and a file
+ * gives back the graph. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/context.h"
+#include "graph/lower.h"
 #include "measure/verify.h"
+#include "onnx/onnx.h"
 #include "random_graph.h"
 #include "stepped_counts.h"
 #include "tap.h"
@@ -262,9 +266,27 @@ static void check_threads(const problem *p, uint64_t seed, int *wrong) {
     }
 }
 
+static void check_file(const problem *p, const char *path, uint64_t seed, int *wrong) {
+    td_source *source = NULL;
+    td_lowering lowering = {0};
+    bool same = td_onnx_write(ctx, p->graph, path, true) == TDSNN_OK &&
+                td_onnx_read(ctx, path, &source) == TDSNN_OK &&
+                td_lower(ctx, source, &lowering) == TDSNN_OK && lowering.graph != NULL &&
+                td_graph_equal(p->graph, lowering.graph);
+    if (!same) {
+        printf("# seed %d: the file differs %s\n", (int)seed, tdsnn_last_error(ctx));
+        td_error_clear(ctx);
+        *wrong += 1;
+    }
+    td_source_destroy(source);
+    td_lowering_destroy(&lowering);
+}
+
 int main(int argc, char **argv) {
     int graphs = argc > 1 ? atoi(argv[1]) : 60;
-    int unproved = 0, miscounted = 0, threaded = 0;
+    int unproved = 0, miscounted = 0, threaded = 0, misread = 0;
+    char path[] = "/tmp/tdsnn-graphs-XXXXXX";
+    close(mkstemp(path));
     uint64_t neurons = 0;
     coverage c = {0};
     ctx = tdsnn_context_create();
@@ -274,8 +296,10 @@ int main(int argc, char **argv) {
         neurons += check_proof(&p, seed, &unproved);
         check_counts(&p, seed, &miscounted);
         check_threads(&p, seed, &threaded);
+        check_file(&p, path, seed, &misread);
         free_problem(&p);
     }
+    unlink(path);
     report_coverage(&c);
     ok(unproved == 0 && neurons > 0,
        "neuron = formula in all modes, float = double up to rounding: %llu neurons, %d of %d "
@@ -284,6 +308,7 @@ int main(int argc, char **argv) {
     ok(miscounted == 0, "counts are those of the stepped neurons: %d of %d graphs differ",
        miscounted, graphs);
     ok(threaded == 0, "one thread and two give the same bits: %d samples differ", threaded);
+    ok(misread == 0, "files give back the graphs bit for bit: %d of %d differ", misread, graphs);
     tdsnn_context_destroy(ctx);
     return tap_end();
 }

@@ -168,12 +168,9 @@ static inline void append_conv(graph_maker *m) {
     append_conv_of(m, out, w, groups);
 }
 
-/* A convolution, perhaps constants, and a code. */
+/* A convolution and a code. */
 static inline void append_layer(graph_maker *m) {
     append_conv(m);
-    if (pick(m, 0, 4) == 0) {
-        append_constants(m, TD_OP_MUL, TD_OP_SHIFT);
-    }
     append_code(m, 2.0);
 }
 
@@ -222,6 +219,9 @@ static inline void append_residual(graph_maker *m) {
     td_node add = {.op = TD_OP_ADD, .shape = shape_at(m)};
     bool first = pick(m, 0, 1) == 0;
     append_join(m, add, first ? deep : shortcut, first ? shortcut : deep);
+    if (pick(m, 0, 2) == 0) {
+        append_constants(m, TD_OP_MUL, TD_OP_SHIFT);
+    }
     append_code(m, 2.0);
 }
 
