@@ -63,19 +63,19 @@ void td_activity_encode(const td_network *network, td_activity *a) {
     }
 }
 
-/* The latest, or the first, spike of the members of one window. */
+/* The latest, or the first, spike of the members of one window; 0 without members. */
 static uint8_t pool_window(const td_synapses *s, const uint8_t *plane, int y, int x, bool first) {
-    int y0, y1, x0, x1, best = first ? TDSNN_MAX_STEPS : 0;
+    int y0, y1, x0, x1, best = -1;
     td_axis_taps(&s->window.y, y, s->view.h, &y0, &y1);
     td_axis_taps(&s->window.x, x, s->view.w, &x0, &x1);
     for (int ky = y0; ky < y1; ky++) {
         const uint8_t *row = plane + (size_t)td_axis_input(&s->window.y, y, ky) * (size_t)s->view.w;
         for (int kx = x0; kx < x1; kx++) {
             int time = row[td_axis_input(&s->window.x, x, kx)];
-            best = (first ? time < best : time > best) ? time : best;
+            best = best < 0 || (first ? time < best : time > best) ? time : best;
         }
     }
-    return (uint8_t)best;
+    return (uint8_t)(best < 0 ? 0 : best);
 }
 
 void td_pool_times(const td_layer *layer, const uint8_t *source, uint8_t *times) {
