@@ -250,6 +250,7 @@ static void put_failure(td_json *j, const tdsnn_verify_result *r) {
     td_json_integer(j, object, "channel", (uint64_t)f->channel);
     td_json_integer(j, object, "y", (uint64_t)f->y);
     td_json_integer(j, object, "x", (uint64_t)f->x);
+    td_json_text(j, object, "half", f->half);
     td_json_real(j, object, "time_found", f->time_found);
     td_json_real(j, object, "time_expected", f->time_expected);
     td_json_integer(j, object, "step", (uint64_t)f->step);

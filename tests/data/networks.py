@@ -25,7 +25,7 @@ NETWORKS = [
     ("resnet56", "cifar10:{}/cifar10", IMAGENET, [], ["--steps", "63"], 100, 94, 2),
     ("kws_dscnn", "npz:{}/kws/speech_commands_mfcc_1000.npz", [], [], ["--steps", "31"], 1000, 92, 10),
     ("vww_mobilenet_v1_0.25_96", "random:64", [], [], ["--steps", "63"], 64, 94, 3),
-    ("ad01_fc_autoencoder", "random:64", [], [], ["--steps", "63"], 64, 0, 20),
+    ("ad01_fc_autoencoder", "random:64", [], [], ["--steps", "63"], 64, 85, 20),
     ("squeezenet1.1/squeezenet1.1", "images:{}/imagenet", IMAGENET, PICTURES,
      ["--steps", "63", "--leak", "31.5"], 100, 90, 3),
     ("mobilenet_v1_0.75_224", "images:{}/imagenet",
