@@ -82,22 +82,46 @@ static bool reading_output(const td_axis *a, int in, int k, int outputs, int *ou
     return distance >= 0 && distance % a->stride == 0 && *out < outputs;
 }
 
+/* The taps [*first, *end) through which an output may read position `in`. No others are tried: a
+ * window may be far larger than what it is laid over. */
+static void reading_taps(const td_axis *a, int in, int outputs, int *first, int *end) {
+    long long last = (long long)in + a->pad_begin; /* in steps from tap 0 of output 0 */
+    long long behind = last - (long long)(outputs - 1) * a->stride;
+    *first = behind <= 0 ? 0 : (int)((behind + a->dilation - 1) / a->dilation);
+    *end = (int)(last / a->dilation) + 1;
+    *end = *end > a->kernel ? a->kernel : *end;
+}
+
 /* The taps of a window that read one position: pairs (ky, kx) and the output (y, x) of each. */
 typedef struct readers {
     const td_window *window;
     td_shape outputs;
     int in_y, in_x;
-    int next; /* the tap to try */
-    int y, x; /* of the last found */
+    int end_y, first_x, end_x; /* the taps to try */
+    int ky, kx;                /* the next of them */
+    int y, x;                  /* of the last found */
 } readers;
+
+static readers readers_of(const td_window *w, td_shape outputs, int y, int x) {
+    readers r = {.window = w, .outputs = outputs, .in_y = y, .in_x = x};
+    reading_taps(&w->y, y, outputs.h, &r.ky, &r.end_y);
+    reading_taps(&w->x, x, outputs.w, &r.first_x, &r.end_x);
+    r.kx = r.first_x;
+    return r;
+}
 
 static bool readers_next(readers *r, int *tap) {
     const td_window *w = r->window;
-    while (r->next < w->y.kernel * w->x.kernel) {
-        *tap = r->next++;
-        if (reading_output(&w->y, r->in_y, *tap / w->x.kernel, r->outputs.h, &r->y) &&
-            reading_output(&w->x, r->in_x, *tap % w->x.kernel, r->outputs.w, &r->x)) {
-            return true;
+    for (; r->ky < r->end_y; r->ky++, r->kx = r->first_x) {
+        if (!reading_output(&w->y, r->in_y, r->ky, r->outputs.h, &r->y)) {
+            continue;
+        }
+        while (r->kx < r->end_x) {
+            int kx = r->kx++;
+            if (reading_output(&w->x, r->in_x, kx, r->outputs.w, &r->x)) {
+                *tap = r->ky * w->x.kernel + kx;
+                return true;
+            }
         }
     }
     return false;
@@ -123,10 +147,8 @@ typedef struct fan_out {
 static bool fan_out_read(fan_out *f, size_t place) {
     size_t width = (size_t)f->s->view.w, plane = (size_t)f->s->view.h * width;
     f->input = (int)(place / plane) - f->s->first_input;
-    f->taps = (readers){.window = &f->s->window,
-                        .outputs = f->layer->shape,
-                        .in_y = (int)(place % plane / width),
-                        .in_x = (int)(place % width)};
+    f->taps = readers_of(&f->s->window, f->layer->shape, (int)(place % plane / width),
+                         (int)(place % width));
     return f->input >= 0 && f->input < f->s->inputs;
 }
 
@@ -146,9 +168,6 @@ static bool fan_out_next_average(fan_out *f) {
     return false;
 }
 
-/* A window without taps. */
-static const td_window no_window;
-
 static fan_out fan_out_of(const td_clock_layer *l, const population *p, size_t neuron) {
     const td_synapses *s = &p->synapses;
     size_t place = p->offset + neuron, width = (size_t)p->grid.w;
@@ -160,11 +179,8 @@ static fan_out fan_out_of(const td_clock_layer *l, const population *p, size_t n
                  .share = 1.0};
     if (s->averages) {
         f.channel = (int)(place / plane);
-        f.averages = (readers){.window = &s->average,
-                               .outputs = s->averaged,
-                               .in_y = (int)(place % plane / width),
-                               .in_x = (int)(place % width)};
-        f.taps.window = &no_window;
+        f.averages = readers_of(&s->average, s->averaged, (int)(place % plane / width),
+                                (int)(place % width)); /* no taps until the first is found */
     } else {
         fan_out_read(&f, place);
     }

@@ -134,16 +134,17 @@ void td_formula_drives(const td_network *network, const td_layer *layer, uint8_t
     }
 }
 
-/* The latest, or the first, spike of output p's members in one plane. Every member is looked for;
- * those outside the input are not there. */
+/* The latest, or the first, spike of output p's members in one plane: those inside the input. */
 static uint8_t pool_time(const td_layer *layer, const uint8_t *plane, int p, bool first) {
     const td_synapses *s = &layer->synapses[0];
     const td_window *w = &s->window;
+    int out_y = p / layer->shape.w, out_x = p % layer->shape.w, y0, y1, x0, x1;
     int latest = -1, earliest = -1;
-    for (int k = 0; k < w->y.kernel * w->x.kernel; k++) {
-        int y = td_axis_input(&w->y, p / layer->shape.w, k / w->x.kernel);
-        int x = td_axis_input(&w->x, p % layer->shape.w, k % w->x.kernel);
-        if (y >= 0 && y < s->view.h && x >= 0 && x < s->view.w) {
+    td_axis_taps(&w->y, out_y, s->view.h, &y0, &y1);
+    td_axis_taps(&w->x, out_x, s->view.w, &x0, &x1);
+    for (int ky = y0; ky < y1; ky++) {
+        for (int kx = x0; kx < x1; kx++) {
+            int y = td_axis_input(&w->y, out_y, ky), x = td_axis_input(&w->x, out_x, kx);
             int time = plane[(size_t)y * (size_t)s->view.w + (size_t)x];
             latest = time > latest ? time : latest;
             earliest = earliest < 0 || time < earliest ? time : earliest;
@@ -173,7 +174,8 @@ static double gamma_of(double m, double u) {
 }
 
 double td_formula_float_bound(const td_exact_drive *d) {
-    return gamma_of(d->terms + d->inner + 2.0, 0x1p-24) * d->magnitude;
+    double m = d->terms + d->inner + 2.0;
+    return gamma_of(m, 0x1p-24) * d->magnitude + m * 0x1p-150;
 }
 
 /* A potential goes through one rounding for each spike and each leak, and the formula's own sum

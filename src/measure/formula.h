@@ -25,7 +25,9 @@ void td_formula_drives(const td_network *network, const td_layer *layer, uint8_t
 void td_formula_pool(const td_layer *layer, const uint8_t *source_times, uint8_t *times);
 
 /* How far a float sum in any order of fused multiply-adds may lie from A:
- * gamma_m (|b| + sum |w| v), m = terms + inner + 2, gamma_m = m u / (1 - m u), u = 2^-24. */
+ * gamma_m (|b| + sum |w| v) + m 2^-150, m = terms + inner + 2, gamma_m = m u / (1 - m u), u =
+ * 2^-24. The second term is for sums below the normal numbers, where a rounding is no longer
+ * relative. */
 double td_formula_float_bound(const td_exact_drive *drive);
 
 /* How far the clock engine's potential may lie from A by its rounding in double, after a window of

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "measure/formula.h"
@@ -528,6 +529,71 @@ static void test_call(void) {
     tdsnn_verify_result_free(NULL);
 }
 
+/* ---------------------------------------------------------------------------- hostile networks
+ */
+
+/* A network of an input of 32 x 32 with a code, `node` on top of it, and two outputs. */
+static td_network *network_around(td_node node, double scale) {
+    static const float bias[2];
+    td_graph *graph = td_graph_create(ctx);
+    tdsnn_code code;
+    td_network *network = NULL;
+    int at = -1, plane = node.shape.h * node.shape.w;
+    float *weights = td_arena_alloc(graph->arena, (size_t)plane * 2, sizeof *weights);
+    for (int i = 0; i < 2 * plane; i++) {
+        weights[i] = i % 3 == 0 ? 0x1p-60f : -0x1p-60f; /* drives beside 0: all of it rounding */
+    }
+    tdsnn_code_make(ctx, 20.0, 10, scale, TDSNN_ROUND_NEAREST, 0, &code);
+    graph->input_name = graph->output_name = "x";
+    const td_node nodes[] = {
+        {.op = TD_OP_INPUT, .name = "x", .shape = {1, 32, 32, false}},
+        {.op = TD_OP_CODE, .name = "code", .shape = {1, 32, 32, false}, .code = &code},
+        node,
+        {.op = TD_OP_FLATTEN, .name = "flat", .shape = {plane, 1, 1, true}},
+        {.op = TD_OP_INNER,
+         .name = "out",
+         .shape = {2, 1, 1, true},
+         .weights = weights,
+         .bias = bias},
+    };
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
+        td_node copy = nodes[i];
+        copy.inputs = &at;
+        copy.input_count = i > 0;
+        at = td_graph_append(ctx, graph, &copy);
+    }
+    if (td_network_create(ctx, graph, &network) != TDSNN_OK) {
+        printf("Bail out! %s\n", tdsnn_last_error(ctx));
+        exit(1);
+    }
+    td_graph_destroy(graph);
+    return network;
+}
+
+static void verify_around(td_node node, double scale, const char *what) {
+    problem p = {.network = network_around(node, scale), .size = 32 * 32};
+    p.samples = td_alloc(ctx, p.size * SAMPLES, sizeof *p.samples);
+    for (size_t i = 0; i < p.size * SAMPLES; i++) {
+        p.samples[i] = (float)(scale * (double)(i % 97) / 97.0);
+    }
+    tdsnn_verify_result *result = NULL;
+    clock_t start = clock();
+    tdsnn_status status = verify(&p, NULL, NULL, &result);
+    ok(status == TDSNN_OK && clock() - start < 10 * CLOCKS_PER_SEC, "%s: %s", what,
+       status == TDSNN_OK ? "proved" : tdsnn_last_error(ctx));
+    tdsnn_verify_result_free(result);
+    free_problem(&p);
+}
+
+static void test_hostile(void) {
+    const td_axis one = {1, 1, 1, 0, 0}, far = {1 << 22, 1, 1, (1 << 22) - 1, 0};
+    td_node pool = {.op = TD_OP_MAXPOOL, .name = "pool", .shape = {1, 32, 32, false}};
+    pool.window = (td_window){far, one};
+    verify_around(pool, 1.0, "a window far larger than what it is laid over takes no time");
+    pool.window = (td_window){one, one};
+    verify_around(pool, 0x1p-80, "products that are hardly numbers any more");
+}
+
 int main(void) {
     ctx = tdsnn_context_create();
     for (int offset = 0; offset < 2; offset++) {
@@ -549,6 +615,7 @@ int main(void) {
     test_threads();
     test_order();
     test_call();
+    test_hostile();
     tdsnn_context_destroy(ctx);
     return tap_end();
 }
