@@ -2,6 +2,7 @@
  * spiking populations (drive.h); a code or the read-out closes it into a layer of neurons. */
 #include "network/network.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "network/drive.h"
@@ -109,6 +110,11 @@ static tdsnn_status set_code(compiler *c, td_layer *layer, const td_node *node) 
         events[t] = code->offset == 0 ? code->values[t] : (float)(tdsnn_code_value(code, t) - zero);
         negatives[t] = node->negative * events[t];
     }
+    if (!isfinite(negatives[code->steps])) {
+        return td_error(c->ctx, TDSNN_ERR_INPUT,
+                        "node '%s': with its slope of %g its values are beyond float32; train anew",
+                        node->name, (double)node->negative);
+    }
     layer->code = copy;
     layer->event_values = events;
     layer->pair = node->negative != 0.0f;
@@ -135,6 +141,33 @@ static tdsnn_status check_sources(compiler *c, const td_drive *drive, const char
     return TDSNN_OK;
 }
 
+static bool all_finite(const float *numbers, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(numbers[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Weights and constants were numbers one by one; together they may have left float32. */
+static tdsnn_status check_folded(compiler *c, const td_layer *layer) {
+    size_t channels = (size_t)layer->shape.c, neurons = td_shape_count(layer->shape);
+    bool sound = all_finite(layer->bias, layer->bias_per_neuron ? neurons : channels) &&
+                 all_finite(layer->event_bias, layer->event_bias_per_neuron ? neurons : channels);
+    for (int i = 0; i < layer->synapse_count; i++) {
+        const td_synapses *s = &layer->synapses[i];
+        size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
+        size_t fan_in = (size_t)(s->inputs / s->groups) * window;
+        sound = sound && all_finite(s->weights, (size_t)s->outputs * fan_in);
+    }
+    return sound ? TDSNN_OK
+                 : td_error(c->ctx, TDSNN_ERR_INPUT,
+                            "layer '%s': with the constants around it folded in, a weight or bias "
+                            "is beyond float32; train anew",
+                            layer->name);
+}
+
 static tdsnn_status close_layer(compiler *c, const td_drive *drive, const char *name,
                                 td_layer_kind kind) {
     tdsnn_status status = check_sources(c, drive, name);
@@ -142,9 +175,11 @@ static tdsnn_status close_layer(compiler *c, const td_drive *drive, const char *
         return status;
     }
     td_layer *layer = open_layer(c, name, drive->shape, kind);
-    return layer == NULL
-               ? TDSNN_ERR_RUNTIME
-               : td_drive_close(c->network->arena, c->scratch, drive, c->network->layers, layer);
+    if (layer == NULL || td_drive_close(c->network->arena, c->scratch, drive, c->network->layers,
+                                        layer) != TDSNN_OK) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    return check_folded(c, layer);
 }
 
 /* ----------------------------------------------------------------------------------------- nodes
@@ -162,9 +197,8 @@ static tdsnn_status compile_input_code(compiler *c, const td_node *node, value *
     if (td_graph_consumers(c->graph, 0) != 1) {
         return refuse(c, node, "the input is read elsewhere without its code");
     }
-    return set_code(c, &c->network->layers[0], node) != TDSNN_OK
-               ? TDSNN_ERR_RUNTIME
-               : spikes_of_layer(c, 0, node->shape, out);
+    tdsnn_status status = set_code(c, &c->network->layers[0], node);
+    return status != TDSNN_OK ? status : spikes_of_layer(c, 0, node->shape, out);
 }
 
 static tdsnn_status compile_code(compiler *c, const td_node *node, const value *in, value *out) {
@@ -202,12 +236,19 @@ static tdsnn_status compile_linear(compiler *c, const td_node *node, const value
     return TDSNN_OK;
 }
 
+/* The most populations that one drive adds up. A value added to itself n times over has 2^n. */
+#define MAX_TERMS 1024
+
 static tdsnn_status compile_add(compiler *c, const td_node *node, value *out) {
     td_drive sum;
     tdsnn_status status = as_drive(c, &c->values[node->inputs[0]], &sum);
     for (int i = 1; i < node->input_count && status == TDSNN_OK; i++) {
         td_drive next;
         status = as_drive(c, &c->values[node->inputs[i]], &next);
+        if (status == TDSNN_OK && sum.term_count + next.term_count > MAX_TERMS) {
+            return refuse(c, node,
+                          "it adds up more than 1024 populations; put a code in front of it");
+        }
         if (status == TDSNN_OK) {
             status = td_drive_add(c->scratch, &sum, &next, &sum);
         }

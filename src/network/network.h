@@ -76,8 +76,9 @@ typedef struct td_network {
     int classes; /* outputs of the read-out */
 } td_network;
 
-/* Compiles a coded graph. Errors: TDSNN_ERR_UNSUPPORTED naming the node (a drive that is read
- * without a code, a plain network); TDSNN_ERR_RUNTIME. */
+/* Compiles a coded graph. Errors: TDSNN_ERR_USAGE for a plain network; TDSNN_ERR_UNSUPPORTED naming
+ * the node (a drive that is read without a code); TDSNN_ERR_INPUT where weights and constants that
+ * are folded together leave float32; TDSNN_ERR_RUNTIME. */
 tdsnn_status td_network_create(tdsnn_context *ctx, const td_graph *graph, td_network **network);
 void td_network_destroy(td_network *network);
 
