@@ -10,15 +10,18 @@ enum { SIDE = 32, PIXELS = 3 * SIDE * SIDE, RECORD = 1 + PIXELS, CLASSES = 10 };
 /* The records of every file of the set; without a header this bounds what is unpacked. */
 #define FILE_RECORDS 10000
 
+/* Read at a time: what a file costs follows from what it holds, not from what it might. */
+#define CHUNK_RECORDS 64
+
 typedef struct loader {
     tdsnn_context *ctx;
     tdsnn_data *data;
-    unsigned char *records; /* [FILE_RECORDS][RECORD] of the file being read, and one byte */
+    unsigned char *records; /* [CHUNK_RECORDS][RECORD] of the file being read */
     size_t samples, sample_capacity, label_capacity;
 } loader;
 
-/* Appends `count` records of the file `place` to the data's arrays. */
-static tdsnn_status append(loader *l, const char *place, size_t count) {
+/* Appends `count` records of the file `place`, from its record `first` on, to the data's arrays. */
+static tdsnn_status append(loader *l, const char *place, size_t first, size_t count) {
     tdsnn_data *data = l->data;
     size_t total = l->samples + count; /* 5 x FILE_RECORDS at most */
     tdsnn_status status =
@@ -32,7 +35,7 @@ static tdsnn_status append(loader *l, const char *place, size_t count) {
             return td_error(l->ctx, TDSNN_ERR_INPUT,
                             "%s: record %zu has the label %d, but CIFAR-10 has classes 0 to %d: "
                             "this is no file of its binary version",
-                            place, i, record[0], CLASSES - 1);
+                            place, first + i, record[0], CLASSES - 1);
         }
         data->labels.bytes[l->samples + i] = record[0];
         memcpy(data->samples.bytes + (l->samples + i) * PIXELS, record + 1, PIXELS);
@@ -43,25 +46,31 @@ static tdsnn_status append(loader *l, const char *place, size_t count) {
 
 static tdsnn_status read_records(loader *l, td_stream *stream) {
     const char *place = td_stream_place(stream);
-    size_t got = 0;
-    tdsnn_status status =
-        td_stream_read_some(stream, l->records, (size_t)FILE_RECORDS * RECORD + 1, &got);
-    if (status != TDSNN_OK) {
-        return status;
+    size_t chunk = (size_t)CHUNK_RECORDS * RECORD, total = 0, got = chunk;
+    while (got == chunk) {
+        tdsnn_status status = td_stream_read_some(stream, l->records, chunk, &got);
+        if (status != TDSNN_OK) {
+            return status;
+        }
+        if (total + got > (size_t)FILE_RECORDS * RECORD) {
+            return td_error(l->ctx, TDSNN_ERR_INPUT,
+                            "%s: is longer than %d records of %d bytes, as CIFAR-10's files are; "
+                            "get the file again",
+                            place, FILE_RECORDS, RECORD);
+        }
+        status = append(l, place, total / RECORD, got / RECORD);
+        if (status != TDSNN_OK) {
+            return status;
+        }
+        total += got;
     }
-    if (got > (size_t)FILE_RECORDS * RECORD) {
-        return td_error(l->ctx, TDSNN_ERR_INPUT,
-                        "%s: is longer than %d records of %d bytes, as CIFAR-10's files are; get "
-                        "the file again",
-                        place, FILE_RECORDS, RECORD);
-    }
-    if (got == 0 || got % RECORD != 0) {
+    if (total == 0 || total % RECORD != 0) {
         return td_error(l->ctx, TDSNN_ERR_INPUT,
                         "%s: %zu bytes are no whole number of CIFAR-10's records of %d bytes; get "
                         "the file again",
-                        place, got, RECORD);
+                        place, total, RECORD);
     }
-    return append(l, place, got / RECORD);
+    return TDSNN_OK;
 }
 
 static tdsnn_status read_file(loader *l, const char *folder, const char *name) {
@@ -81,7 +90,7 @@ tdsnn_status td_data_open_cifar10(tdsnn_context *ctx, const char *argument, tdsn
                                         "data_batch_4.bin", "data_batch_5.bin", NULL};
     static const char *const test[] = {"test_batch.bin", NULL};
     loader l = {.ctx = ctx, .data = data};
-    l.records = td_alloc(ctx, (size_t)FILE_RECORDS * RECORD + 1, 1);
+    l.records = td_alloc(ctx, CHUNK_RECORDS, RECORD);
     tdsnn_status status = l.records == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
     const char *const *names = data->options.split == TDSNN_SPLIT_TRAIN ? train : test;
     for (; *names != NULL && status == TDSNN_OK; names++) {
