@@ -6,7 +6,7 @@
 #include "data/data.h"
 
 #define DEFAULT_SAMPLES 64
-#define MAX_SAMPLES 1000000000
+#define MAX_SAMPLES 10000000 /* a calibration draws from a list of all of them */
 
 static tdsnn_status read_random(tdsnn_context *ctx, const tdsnn_data *data, size_t index,
                                 float *values, int *label) {

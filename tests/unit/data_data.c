@@ -31,6 +31,8 @@ static void test_refusals(tdsnn_context *ctx) {
     ok(refused(ctx, "random:0", options, "random:100"), "no samples");
     ok(refused(ctx, "random:-3", options, "random:100"), "fewer");
     ok(refused(ctx, "random:99999999999999999999999", options, "random:100"), "too many");
+    ok(refused(ctx, "random:1000000000", options, "random:100"),
+       "more than a calibration could list in 80 MB");
     tdsnn_data_options wrong = options;
     wrong.size--;
     ok(refused(ctx, "glyphs", wrong, "TDSNN_DATA_OPTIONS_INIT"), "options of another version");
