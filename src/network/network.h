@@ -114,8 +114,8 @@ static inline float td_layer_event_value(const td_layer *layer, const uint8_t *t
     return layer->pair ? value - layer->negative_values[times[count + i]] : value;
 }
 
-/* The values of the source, [C][H][W], from *first to *end - 1, that the synapses leave, directly or
- * through averages: all of the channels concerned. */
+/* The values of the source, [C][H][W], from *first to *end - 1, that the synapses leave, directly
+ * or through averages: all of the channels concerned. */
 void td_synapses_heard(const td_network *network, const td_synapses *synapses, size_t *first,
                        size_t *end);
 
