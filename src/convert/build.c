@@ -1,5 +1,6 @@
 #include "convert/build.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct builder {
@@ -8,8 +9,38 @@ typedef struct builder {
     const td_placement *placement; /* NULL: no codes */
     const tdsnn_code *codes;
     const tdsnn_data_info *data; /* NULL: no normalisation */
+    const char **names;          /* [source->node_count] of the source's nodes, sorted */
     td_graph *made;
 } builder;
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static tdsnn_status list_names(builder *b) {
+    size_t count = (size_t)b->source->node_count;
+    b->names = td_alloc(b->ctx, count, sizeof *b->names);
+    if (b->names == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (size_t i = 0; i < count; i++) {
+        b->names[i] = b->source->nodes[i].name;
+    }
+    qsort(b->names, count, sizeof *b->names, compare_names);
+    return TDSNN_OK;
+}
+
+/* The stem with the ending, and with "-2", "-3", ... behind it where a node of the source is called
+ * so: those keep their names. NULL without memory. */
+static const char *new_name(builder *b, const char *stem, const char *ending) {
+    const char *name = td_arena_printf(b->made->arena, "%s%s", stem, ending);
+    for (int i = 2; name != NULL && bsearch(&name, b->names, (size_t)b->source->node_count,
+                                            sizeof *b->names, compare_names) != NULL;
+         i++) {
+        name = td_arena_printf(b->made->arena, "%s%s-%d", stem, ending, i);
+    }
+    return name;
+}
 
 static void *copy_array(td_arena *arena, const void *from, size_t count, size_t size) {
     void *to = from == NULL ? NULL : td_arena_alloc(arena, count, size);
@@ -51,7 +82,7 @@ static int copy_node(builder *b, int index, const int *map) {
 static int append_code(builder *b, int index, int at) {
     const td_node *source = &b->source->nodes[index];
     const tdsnn_code *code = copy_array(b->made->arena, &b->codes[index], 1, sizeof *code);
-    char *name = td_arena_printf(b->made->arena, "%s/code", source->name);
+    const char *name = new_name(b, source->name, "/code");
     if (code == NULL || name == NULL) {
         return -1;
     }
@@ -70,7 +101,8 @@ static int append_normalisation(builder *b, int at) {
     td_shape shape = b->made->nodes[at].shape;
     float *means = td_arena_alloc(b->made->arena, (size_t)shape.c, sizeof *means);
     float *stds = td_arena_alloc(b->made->arena, (size_t)shape.c, sizeof *stds);
-    if (means == NULL || stds == NULL) {
+    const char *mean_name = new_name(b, "input", "-mean"), *std_name = new_name(b, "input", "-std");
+    if (means == NULL || stds == NULL || mean_name == NULL || std_name == NULL) {
         return -1;
     }
     for (int c = 0; c < shape.c; c++) {
@@ -79,14 +111,14 @@ static int append_normalisation(builder *b, int at) {
         stds[c] = b->data->std[own];
     }
     td_node subtract = {.op = TD_OP_SUB,
-                        .name = "input-mean",
+                        .name = mean_name,
                         .input_count = 1,
                         .inputs = &at,
                         .shape = shape,
                         .operand = means};
     int centred = td_graph_append(b->ctx, b->made, &subtract);
     td_node divide = {.op = TD_OP_DIV,
-                      .name = "input-std",
+                      .name = std_name,
                       .input_count = 1,
                       .inputs = &centred,
                       .shape = shape,
@@ -130,7 +162,9 @@ static tdsnn_status build(builder *b, int *map) {
 static tdsnn_status make(builder *b, td_graph **made) {
     b->made = td_graph_create(b->ctx);
     int *map = td_alloc(b->ctx, (size_t)b->source->node_count, sizeof *map);
-    tdsnn_status status = b->made == NULL || map == NULL ? TDSNN_ERR_RUNTIME : build(b, map);
+    tdsnn_status status = b->made == NULL || map == NULL ? TDSNN_ERR_RUNTIME : list_names(b);
+    status = status != TDSNN_OK ? status : build(b, map);
+    td_free(b->names);
     td_free(map);
     if (status != TDSNN_OK) {
         td_graph_destroy(b->made);
