@@ -236,6 +236,8 @@ void cli_table_start(cli_table *table, const char *align, const char *const *hea
     }
 }
 
+#define CLI_MOST_COLUMNS 16 /* the widest table of the tool has 11 */
+
 /* Columns that a text takes: bytes that do not continue a character of UTF-8. */
 static int width_of(const char *text) {
     int width = 0;
@@ -245,24 +247,23 @@ static int width_of(const char *text) {
     return width;
 }
 
-static int column_width(const cli_table *table, int column) {
-    int widest = 0;
-    for (size_t i = (size_t)column; i < table->count; i += (size_t)table->columns) {
-        int width = width_of(table->cells[i].text);
-        widest = width > widest ? width : widest;
+/* The widest cell of each column, in one pass over the table. */
+static void measure_columns(const cli_table *table, int *widths) {
+    for (size_t i = 0; i < table->count; i++) {
+        int width = width_of(table->cells[i].text), *column = &widths[i % (size_t)table->columns];
+        *column = width > *column ? width : *column;
     }
-    return widest;
 }
 
 /* Prints a row up to its last cell with a text. */
-static void print_row(const cli_table *table, size_t row, FILE *out) {
+static void print_row(const cli_table *table, const int *widths, size_t row, FILE *out) {
     const struct cli_cell *cells = table->cells + row * (size_t)table->columns;
     int end = table->columns;
     while (end > 0 && cells[end - 1].text[0] == '\0') {
         end--;
     }
     for (int i = 0; i < end; i++) {
-        int gap = column_width(table, i) - width_of(cells[i].text);
+        int gap = widths[i] - width_of(cells[i].text);
         bool right = table->align[i] == 'r';
         fprintf(out, "%s%*s", i > 0 ? "  " : "", right ? gap : 0, "");
         print_styled(out, cells[i].style, cells[i].text);
@@ -272,8 +273,10 @@ static void print_row(const cli_table *table, size_t row, FILE *out) {
 }
 
 void cli_table_print(cli_table *table, FILE *out) {
+    int widths[CLI_MOST_COLUMNS] = {0};
+    measure_columns(table, widths);
     for (size_t row = 0; row < table->count / (size_t)table->columns; row++) {
-        print_row(table, row, out);
+        print_row(table, widths, row, out);
     }
     for (size_t i = 0; i < table->count; i++) {
         free(table->cells[i].text);
