@@ -3,13 +3,12 @@
 Usage: mnist.py TDSNN
 """
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 
-DATA = os.environ.get("TDSNN_SHARED_DATA", "../shared/data")
+from tool import DATA, end, ok, tdsnn
+
 MNIST = os.path.join(DATA, "mnist")
 
 # network, its source accuracy, --scale, then (steps, points that may be lost, most spikes per neuron)
@@ -24,19 +23,6 @@ PROVED = [("nearest", "0"), ("nearest", "1"), ("ceil", "0"), ("ceil", "1")]
 if not os.path.isdir(MNIST):
     print(f"1..0 # SKIP no MNIST at {MNIST}")
     sys.exit(0)
-
-number = 0
-
-
-def ok(passed, sentence):
-    global number
-    number += 1
-    print(f"{'ok' if passed else 'not ok'} {number} - {sentence}", flush=True)
-
-
-def tdsnn(*arguments):
-    run = subprocess.run([sys.argv[1], *arguments, "--json", "--quiet"], stdout=subprocess.PIPE)
-    return run.returncode, json.loads(run.stdout) if run.stdout else None
 
 
 def convert(network, folder, *arguments):
@@ -84,4 +70,4 @@ def proof(folder):
 with tempfile.TemporaryDirectory() as folder:
     accuracy(folder)
     proof(folder)
-print(f"1..{number}")
+end()

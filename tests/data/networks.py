@@ -3,13 +3,12 @@
 Usage: networks.py TDSNN
 """
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 
-DATA = os.environ.get("TDSNN_SHARED_DATA", "../shared/data")
+from tool import DATA, end, ok, tdsnn
+
 IMAGENET = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
 PICTURES = ["--resize", "256", "--crop", "224"]
 
@@ -36,19 +35,6 @@ if not os.path.isdir(os.path.join(DATA, "models")):
     print(f"1..0 # SKIP no networks at {DATA}/models")
     sys.exit(0)
 
-number = 0
-
-
-def ok(passed, sentence):
-    global number
-    number += 1
-    print(f"{'ok' if passed else 'not ok'} {number} - {sentence}", flush=True)
-
-
-def tdsnn(*arguments):
-    run = subprocess.run([sys.argv[1], *arguments, "--json", "--quiet"], stdout=subprocess.PIPE)
-    return run.returncode, json.loads(run.stdout) if run.stdout else {}
-
 
 def check(folder, network, data, kept, given, steps, samples, least, proved):
     model = os.path.join(DATA, "models", network + ".onnx")
@@ -73,4 +59,4 @@ def check(folder, network, data, kept, given, steps, samples, least, proved):
 with tempfile.TemporaryDirectory() as folder:
     for row in NETWORKS:
         check(folder, *row)
-print(f"1..{number}")
+end()
