@@ -8,7 +8,7 @@ typedef struct convert_arguments {
     const char *output, *calibrate;
     int steps, input_steps, rounding, offset;
     double leak, input_leak, silence;
-    bool correct_biases, force;
+    bool correct_biases, inlined, force;
 } convert_arguments;
 
 static const convert_arguments defaults = {.data = CLI_DATA_DEFAULTS};
@@ -84,6 +84,11 @@ static const cli_option options[] = {
      .low = 0.0,
      .high = 1.0},
     {.kind = CLI_FLAG,
+     .name = "inline",
+     .help = "write plain ONNX operators only, for tools without\n"
+             "functions; tdsnn does not read such a file back",
+     .offset = offsetof(convert_arguments, inlined)},
+    {.kind = CLI_FLAG,
      .name = "force",
      .help = "replace OUT if it exists",
      .offset = offsetof(convert_arguments, force)},
@@ -148,7 +153,9 @@ static void print_report(const convert_arguments *a, const tdsnn_convert_report 
     if (a->input_steps < 0) {
         printf("The input is analog: the first layer is not spiking.\n");
     }
-    if (a->calibrate != NULL) {
+    if (a->inlined) {
+        printf("Written without functions: for other tools, not for this one.\n");
+    } else if (a->calibrate != NULL) {
         printf("Next: tdsnn verify %s --data %s\n", a->output, a->calibrate);
     }
 }
@@ -160,7 +167,8 @@ static tdsnn_status convert(tdsnn_context *ctx, const convert_arguments *a,
     tdsnn_convert_report *report = NULL;
     tdsnn_status status = tdsnn_convert(ctx, model, data, &convert_options, &converted, &report);
     if (status == TDSNN_OK) {
-        status = tdsnn_model_save(ctx, converted, a->output, a->force);
+        status = a->inlined ? tdsnn_model_save_inline(ctx, converted, a->output, a->force)
+                            : tdsnn_model_save(ctx, converted, a->output, a->force);
     }
     if (status == TDSNN_OK && a->base.json) {
         status = tdsnn_report_convert(ctx, report, a->base.seed, stdout);

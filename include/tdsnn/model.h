@@ -23,6 +23,11 @@ TDSNN_API void tdsnn_model_destroy(tdsnn_model *model);
 TDSNN_API tdsnn_status tdsnn_model_save(tdsnn_context *ctx, const tdsnn_model *model,
                                         const char *path, bool force);
 
+/* The same for tools without functions: every TemporalCode as the plain ONNX nodes that it consists
+ * of. Such a file is not read back. */
+TDSNN_API tdsnn_status tdsnn_model_save_inline(tdsnn_context *ctx, const tdsnn_model *model,
+                                               const char *path, bool force);
+
 /* Whether it is a converted network: one with temporal codes. */
 TDSNN_API bool tdsnn_model_is_spiking(const tdsnn_model *model);
 

@@ -149,6 +149,12 @@ tdsnn_status tdsnn_model_save(tdsnn_context *ctx, const tdsnn_model *model, cons
     return status != TDSNN_OK ? status : td_onnx_write(ctx, model->graph, path, force);
 }
 
+tdsnn_status tdsnn_model_save_inline(tdsnn_context *ctx, const tdsnn_model *model,
+                                     const char *path, bool force) {
+    tdsnn_status status = tdsnn_model_check(ctx, model);
+    return status != TDSNN_OK ? status : td_onnx_write_inline(ctx, model->graph, path, force);
+}
+
 bool tdsnn_model_is_spiking(const tdsnn_model *model) {
     return model->graph != NULL && td_graph_is_spiking(model->graph);
 }

@@ -20,4 +20,13 @@
  * Errors: NULL with TDSNN_ERR_RUNTIME recorded. Memory: the arena's. */
 Onnx__FunctionProto *td_temporal_code(td_arena *arena);
 
+/* Metadata of a file without functions, whose value is "1": such a file is for other tools, and the
+ * reader refuses it. */
+#define TD_INLINE_KEY "tdsnn.inline"
+
+/* Replaces every call of TemporalCode by the nodes of its body. The names of all values and nodes
+ * must be unique already, and stay so.
+ * Errors: TDSNN_ERR_RUNTIME. Memory: the arena's. */
+tdsnn_status td_inline_codes(tdsnn_context *ctx, td_arena *arena, Onnx__GraphProto *graph);
+
 #endif

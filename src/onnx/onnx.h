@@ -22,4 +22,9 @@ tdsnn_status td_onnx_parse(tdsnn_context *ctx, const char *path, const unsigned 
  * org.tdsnn.TemporalCode. */
 tdsnn_status td_onnx_write(tdsnn_context *ctx, const td_graph *graph, const char *path, bool force);
 
+/* The same for tools without functions: codes as the plain nodes that they consist of. The metadata
+ * say so, and td_onnx_read refuses the file. */
+tdsnn_status td_onnx_write_inline(tdsnn_context *ctx, const td_graph *graph, const char *path,
+                                  bool force);
+
 #endif

@@ -156,10 +156,11 @@ static tdsnn_status read_metadata(const td_reader *r, td_wire message, td_metada
     if (status != TDSNN_OK) {
         return td_error_in(r->ctx, status, "a metadata entry");
     }
-    if (strcmp(entry->key, "tdsnn.inline") == 0 && strcmp(entry->value, "1") == 0) {
+    if (strcmp(entry->key, TD_INLINE_KEY) == 0 && strcmp(entry->value, "1") == 0) {
         return td_error(r->ctx, TDSNN_ERR_UNSUPPORTED,
                         "it was written by `convert --inline` for tools without functions and is "
-                        "not read back; convert the original network without --inline");
+                        "not read back; convert the original network again without --inline, and "
+                        "use that file");
     }
     return TDSNN_OK;
 }

@@ -30,7 +30,8 @@ typedef struct writer {
     tdsnn_context *ctx;
     td_arena *arena;
     const td_graph *graph;
-    slot *slots; /* [node_count]; the input's holds only its value's name */
+    bool inlined; /* codes as plain nodes */
+    slot *slots;  /* [node_count]; the input's holds only its value's name */
     Onnx__TensorProto **constants;
     size_t constant_count, part_count;
 } writer;
@@ -503,16 +504,18 @@ static void import(frame *f, const char *domain, int version) {
 }
 
 static tdsnn_status add_metadata(writer *w, frame *f) {
-    size_t count = (size_t)w->graph->metadata_count;
+    size_t own = (size_t)w->graph->metadata_count, count = own + w->inlined;
     f->metadata = td_arena_alloc(w->arena, count, sizeof *f->metadata);
     f->metadata_list = td_arena_alloc(w->arena, count, sizeof *f->metadata_list);
     if (f->metadata == NULL || f->metadata_list == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
     for (size_t i = 0; i < count; i++) {
+        const td_metadata *entry =
+            i < own ? &w->graph->metadata[i] : &(td_metadata){TD_INLINE_KEY, "1"};
         onnx__string_string_entry_proto__init(&f->metadata[i]);
-        f->metadata[i].key = (char *)w->graph->metadata[i].key;
-        f->metadata[i].value = (char *)w->graph->metadata[i].value;
+        f->metadata[i].key = (char *)entry->key;
+        f->metadata[i].value = (char *)entry->value;
         f->metadata_list[i] = &f->metadata[i];
     }
     f->model.metadata_props = f->metadata_list;
@@ -568,7 +571,10 @@ static tdsnn_status fill_frame(writer *w, frame *f) {
     f->graph.n_input = f->graph.n_output = 1;
     import(f, "", TD_WRITTEN_OPSET);
     tdsnn_status status = add_metadata(w, f);
-    return status == TDSNN_OK && has_code(graph) ? add_function(w, f) : status;
+    if (status != TDSNN_OK || !has_code(graph)) {
+        return status;
+    }
+    return w->inlined ? td_inline_codes(w->ctx, w->arena, &f->graph) : add_function(w, f);
 }
 
 static tdsnn_status build(writer *w, frame *f) {
@@ -619,9 +625,9 @@ static tdsnn_status write_model(tdsnn_context *ctx, const frame *f, const char *
     return td_output_commit(output);
 }
 
-tdsnn_status td_onnx_write(tdsnn_context *ctx, const td_graph *graph, const char *path,
-                           bool force) {
-    writer w = {.ctx = ctx, .arena = td_arena_create(ctx), .graph = graph};
+static tdsnn_status write_graph(tdsnn_context *ctx, const td_graph *graph, bool inlined,
+                                const char *path, bool force) {
+    writer w = {.ctx = ctx, .arena = td_arena_create(ctx), .graph = graph, .inlined = inlined};
     frame f = {0};
     tdsnn_status status = w.arena == NULL ? TDSNN_ERR_RUNTIME : build(&w, &f);
     if (status == TDSNN_OK) {
@@ -629,4 +635,14 @@ tdsnn_status td_onnx_write(tdsnn_context *ctx, const td_graph *graph, const char
     }
     td_arena_destroy(w.arena);
     return status;
+}
+
+tdsnn_status td_onnx_write(tdsnn_context *ctx, const td_graph *graph, const char *path,
+                           bool force) {
+    return write_graph(ctx, graph, false, path, force);
+}
+
+tdsnn_status td_onnx_write_inline(tdsnn_context *ctx, const td_graph *graph, const char *path,
+                                  bool force) {
+    return write_graph(ctx, graph, true, path, force);
 }

@@ -129,6 +129,11 @@ def test_files(folder, converted):
     before = open(converted, 'rb').read()
     fails('an existing output stays', 2, ['--force'], 'convert', SOURCE, '-o', converted, '--steps', '3')
     ok(open(converted, 'rb').read() == before, 'and is not touched')
+    plain = os.path.join(folder, 'plain.onnx')
+    status, out, said = tdsnn('convert', SOURCE, '-o', plain, '--steps', '3', '-q', '--inline')
+    ok(status == 0 and 'without functions' in out and b'TemporalCode' not in open(plain, 'rb').read(),
+       '--inline: a file without functions', out, said)
+    fails('which is not read back', 4, ['plain.onnx', 'again without --inline'], 'info', plain)
     nowhere = os.path.join(folder, 'no', 'where.onnx')
     status, _, said = tdsnn('convert', SOURCE, '-o', nowhere, '--steps', '3', '-q')
     ok(status == 1 and 'where.onnx' in said, 'a folder that cannot be written is a failure', said)
