@@ -8,7 +8,7 @@
 #include "graph/graph.h"
 
 /* Input channels a block of the normative sum (see td_synapses.packed). */
-#define TD_CHANNEL_BLOCK 16
+#define TD_CHANNEL_BLOCK 32
 
 typedef enum td_layer_kind {
     TD_LAYER_INPUT,    /* encoded from the sample; layer 0, always */
