@@ -17,6 +17,12 @@ const cli_option cli_common_options[] = {{.kind = CLI_FLAG,
                                           .letter = 'q',
                                           .help = "no progress, no warnings",
                                           .offset = offsetof(cli_arguments, quiet)},
+                                         {.kind = CLI_TEXT,
+                                          .name = "shape",
+                                          .value = "NAME=V,..",
+                                          .help = "sizes of the input's symbolic dimensions; the\n"
+                                                  "batch needs none",
+                                          .offset = offsetof(cli_arguments, shape)},
                                          {.kind = CLI_INT,
                                           .name = "threads",
                                           .value = "N",
@@ -122,7 +128,7 @@ tdsnn_status cli_load_model(tdsnn_context *ctx, const cli_arguments *arguments,
         cli_error("a model is missing: give the path of an ONNX file");
         return TDSNN_ERR_USAGE;
     }
-    tdsnn_status status = tdsnn_model_load(ctx, arguments->model, model);
+    tdsnn_status status = tdsnn_model_load_sized(ctx, arguments->model, arguments->shape, model);
     return status == TDSNN_OK ? TDSNN_OK : cli_failed(ctx, status);
 }
 

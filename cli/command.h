@@ -9,7 +9,7 @@
 
 /* Options of every command, and its operand: the first member of each command's arguments. */
 typedef struct cli_arguments {
-    const char *model;
+    const char *model, *shape;
     int threads;
     uint64_t seed;
     bool json, quiet, verbose, help, version;

@@ -16,6 +16,14 @@ typedef struct tdsnn_model tdsnn_model;
  * Errors: TDSNN_ERR_INPUT for a missing, damaged or self-contradicting file.
  * Memory: tdsnn_model_destroy. */
 TDSNN_API tdsnn_status tdsnn_model_load(tdsnn_context *ctx, const char *path, tdsnn_model **model);
+
+/* The same for a network whose input has symbolic dimensions besides the batch. sizes:
+ * "NAME=V,NAME=V", one without a name called by its place ("2=224"); names that the network does
+ * not have are of no effect; NULL: none.
+ * Errors: TDSNN_ERR_USAGE for a text of another form; TDSNN_ERR_UNSUPPORTED naming a dimension
+ * that has no size. */
+TDSNN_API tdsnn_status tdsnn_model_load_sized(tdsnn_context *ctx, const char *path,
+                                              const char *sizes, tdsnn_model **model);
 TDSNN_API void tdsnn_model_destroy(tdsnn_model *model);
 
 /* Writes the model as an ONNX file, whole or not at all.

@@ -693,12 +693,13 @@ static tdsnn_status check_input_dims(td_lowerer *l, const td_source_value *input
                         path, input->name, (long long)input->dims[0]);
     }
     for (int i = 1; i < input->rank; i++) {
-        const char *symbol = input->symbols[i] == NULL ? "?" : input->symbols[i];
+        const char *symbol = input->symbols[i];
         if (input->dims[i] == -1) {
             return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
-                            "%s: dimension %d of input '%s' is symbolic ('%s'); export the network "
-                            "with a fixed size there",
-                            path, i, input->name, symbol);
+                            "%s: dimension %d of input '%s' is symbolic ('%s'); give its size as "
+                            "--shape %s=V, or export the network with a fixed one",
+                            path, i, input->name, symbol == NULL ? "?" : symbol,
+                            symbol == NULL ? (const char[]){(char)('0' + i), '\0'} : symbol);
         }
         if (input->dims[i] < 1 || input->dims[i] > TD_MAX_EXTENT) {
             return td_error(l->ctx, TDSNN_ERR_INPUT, "%s: dimension %d of input '%s' is %lld", path,

@@ -82,6 +82,12 @@ typedef struct td_source {
 /* NULL is fine. */
 void td_source_destroy(td_source *source);
 
+/* Gives symbolic dimensions of the inputs their sizes: "height=224,width=224". One without a name is
+ * called by its place, "2=224". The batch needs none and stays as it is; names that the network
+ * does not have are of no effect.
+ * Errors: TDSNN_ERR_USAGE for a text of another form. */
+tdsnn_status td_source_set_sizes(tdsnn_context *ctx, td_source *source, const char *sizes);
+
 /* The attribute of that name, or NULL. */
 const td_attribute *td_source_attribute(const td_source_node *node, const char *name);
 

@@ -102,13 +102,23 @@ static tdsnn_status load_lowered(tdsnn_context *ctx, const char *path, const td_
 }
 
 tdsnn_status tdsnn_model_load(tdsnn_context *ctx, const char *path, tdsnn_model **model) {
+    return tdsnn_model_load_sized(ctx, path, NULL, model);
+}
+
+tdsnn_status tdsnn_model_load_sized(tdsnn_context *ctx, const char *path, const char *sizes,
+                                    tdsnn_model **model) {
     td_error_clear(ctx);
     td_source *source;
     tdsnn_status status = td_onnx_read(ctx, path, &source);
     if (status != TDSNN_OK) {
         return status;
     }
-    status = load_lowered(ctx, path, source, model);
+    if (sizes != NULL) {
+        status = td_source_set_sizes(ctx, source, sizes);
+    }
+    if (status == TDSNN_OK) {
+        status = load_lowered(ctx, path, source, model);
+    }
     td_source_destroy(source);
     return status;
 }
@@ -149,8 +159,8 @@ tdsnn_status tdsnn_model_save(tdsnn_context *ctx, const tdsnn_model *model, cons
     return status != TDSNN_OK ? status : td_onnx_write(ctx, model->graph, path, force);
 }
 
-tdsnn_status tdsnn_model_save_inline(tdsnn_context *ctx, const tdsnn_model *model,
-                                     const char *path, bool force) {
+tdsnn_status tdsnn_model_save_inline(tdsnn_context *ctx, const tdsnn_model *model, const char *path,
+                                     bool force) {
     tdsnn_status status = tdsnn_model_check(ctx, model);
     return status != TDSNN_OK ? status : td_onnx_write_inline(ctx, model->graph, path, force);
 }

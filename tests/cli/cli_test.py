@@ -250,13 +250,13 @@ def field(number, content):
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
-def unsupported_model():
+def unsupported_model(operator='Det', height=2):
     """y = Det(x), x float [1][1][2][2]."""
     def value(name, *dims):
-        shape = b''.join(field(1, field(1, dim)) for dim in dims)
+        shape = b''.join(field(1, field(2 if isinstance(dim, str) else 1, dim)) for dim in dims)
         return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
-    node = field(1, 'x') + field(2, 'y') + field(3, 'bad node') + field(4, 'Det')
-    graph = (field(1, node) + field(2, 'g') + field(11, value('x', 1, 1, 2, 2))
+    node = field(1, 'x') + field(2, 'y') + field(3, 'bad node') + field(4, operator)
+    graph = (field(1, node) + field(2, 'g') + field(11, value('x', 1, 1, height, 2))
              + field(12, value('y', 1, 1)))
     return field(1, 7) + field(7, graph) + field(8, field(1, '') + field(2, 13))
 
@@ -278,6 +278,14 @@ def test_unsupported(folder):
     fails('convert: exit 4', 4, ['Det'], 'convert', path, '-o', os.path.join(folder, 'n.onnx'),
           '--steps', '7', '-q')
     ok(not os.path.exists(os.path.join(folder, 'n.onnx')), 'and nothing is written')
+    with open(path, 'wb') as file:
+        file.write(unsupported_model('Relu', 'rows'))
+    fails('a symbolic dimension without a size', 4, ["'rows'", '--shape rows=V'], 'info', path)
+    fails('a size that is none', 2, ['NAME=V'], 'info', path, '--shape', 'rows=')
+    status, out, said = tdsnn('info', path, '--shape', 'rows=3')
+    ok(status == 0 and 'input 1x3x2' in out, '--shape gives it one', out, said)
+    status, _, said = tdsnn('eval', path, '--shape', 'rows=3', '--data', 'random', '--against', path)
+    ok(status == 0, 'also of --against', said)
 
 
 def test_json(folder, converted):
