@@ -53,13 +53,34 @@ static void watch(j_common_ptr jpeg) {
     }
 }
 
+/* Whether the file has a bit for each block of each channel, the least that a Huffman code takes,
+ * so that a few bytes do not ask for much memory. */
+static bool can_hold(const decoder *d, size_t size) {
+    uint64_t blocks = 0;
+    for (int i = 0; i < d->jpeg.num_components; i++) {
+        const jpeg_component_info *c = &d->jpeg.comp_info[i];
+        blocks += (uint64_t)c->width_in_blocks * c->height_in_blocks;
+    }
+    return blocks / 8 <= size;
+}
+
 /* Chooses grey or RGB, and makes room. */
-static tdsnn_status prepare(decoder *d) {
+static tdsnn_status prepare(decoder *d, size_t size) {
     struct jpeg_decompress_struct *jpeg = &d->jpeg;
     if (jpeg->num_components != 1 && jpeg->num_components != 3) {
         return td_error(d->ctx, TDSNN_ERR_INPUT,
                         "%s: a %s JPEG of %d channels is not read; convert it to RGB", d->path,
                         jpeg->num_components == 4 ? "CMYK" : "non-RGB", jpeg->num_components);
+    }
+    if (jpeg->arith_code) { /* the library would not notice that it is cut off */
+        return td_error(d->ctx, TDSNN_ERR_INPUT,
+                        "%s: a JPEG with arithmetic coding is not read; save it anew", d->path);
+    }
+    if (!can_hold(d, size)) {
+        return td_error(
+            d->ctx, TDSNN_ERR_INPUT,
+            "%s: damaged JPEG: %zu bytes cannot hold %u x %u pixels; get the file again", d->path,
+            size, jpeg->image_width, jpeg->image_height);
     }
     jpeg->out_color_space = jpeg->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg->dct_method = JDCT_ISLOW;
@@ -72,7 +93,7 @@ static void decode(decoder *d, const unsigned char *bytes, size_t size) {
     struct jpeg_decompress_struct *jpeg = &d->jpeg;
     jpeg_mem_src(jpeg, bytes, (unsigned long)size);
     jpeg_read_header(jpeg, TRUE);
-    d->status = prepare(d);
+    d->status = prepare(d, size);
     if (d->status != TDSNN_OK) {
         return;
     }

@@ -135,18 +135,30 @@ static bool refused(tdsnn_context *ctx, const void *bytes, size_t size, const ch
     return right;
 }
 
+/* A copy of a JPEG, of another kind and size; bytes: [2000]. */
+static void spoil_frame(unsigned char *bytes, unsigned char kind, int side) {
+    memcpy(bytes, golden_jpeg, sizeof golden_jpeg);
+    for (size_t i = 0; i + 8 < sizeof golden_jpeg; i++) {
+        if (bytes[i] == 0xff && bytes[i + 1] == 0xc0) { /* the frame: height and width */
+            bytes[i + 1] = kind;
+            bytes[i + 5] = bytes[i + 7] = (unsigned char)(side >> 8);
+            bytes[i + 6] = bytes[i + 8] = (unsigned char)side;
+        }
+    }
+}
+
 static void test_refusals(tdsnn_context *ctx) {
     unsigned char bytes[2000];
     ok(refused(ctx, GOLDEN(jpeg_cmyk), "CMYK"), "CMYK is refused by name");
     ok(refused(ctx, "GIF89a", 6, "neither"), "another format");
     ok(refused(ctx, "", 0, "neither"), "an empty file");
-    memcpy(bytes, golden_jpeg, sizeof golden_jpeg);
-    for (size_t i = 0; i + 8 < sizeof golden_jpeg; i++) {
-        if (bytes[i] == 0xff && bytes[i + 1] == 0xc0) { /* the frame: height and width */
-            memset(bytes + i + 5, 0xf0, 4);
-        }
-    }
-    ok(refused(ctx, bytes, sizeof golden_jpeg, "61680"), "a JPEG that says it is huge");
+    spoil_frame(bytes, 0xc9, 16);
+    ok(refused(ctx, bytes, sizeof golden_jpeg, "arithmetic"), "arithmetic coding");
+    spoil_frame(bytes, 0xc0, 8000);
+    ok(refused(ctx, bytes, sizeof golden_jpeg, "cannot hold 8000 x 8000"),
+       "a JPEG that is too small for its size");
+    spoil_frame(bytes, 0xc0, 61680);
+    ok(refused(ctx, bytes, sizeof golden_jpeg, "61680 x 61680"), "a JPEG that says it is huge");
 }
 
 /* Files of all kinds, damaged, read as data. */
