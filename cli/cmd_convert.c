@@ -8,7 +8,7 @@ typedef struct convert_arguments {
     const char *output, *calibrate;
     int steps, input_steps, rounding, offset;
     double leak, input_leak, silence;
-    bool correct_biases, inlined, force;
+    bool equalise, correct_biases, inlined, force;
 } convert_arguments;
 
 static const convert_arguments defaults = {.data = CLI_DATA_DEFAULTS};
@@ -37,11 +37,14 @@ static const cli_option options[] = {
      .offset = offsetof(convert_arguments, calibrate)},
     {.kind = CLI_REAL,
      .name = "leak",
-     .value = "L",
-     .help = "leak of the hidden layers, in steps (2 K)",
+     .value = "L|auto",
+     .help = "leak of the hidden layers, in steps (2 K); auto: of K/4,\n"
+             "K/2, K, 2 K, 4 K the one with the source's logits, nearly",
      .offset = offsetof(convert_arguments, leak),
      .low = 0.01,
-     .high = TDSNN_MAX_LEAK},
+     .high = TDSNN_MAX_LEAK,
+     .word = "auto",
+     .word_value = -1},
     {.kind = CLI_INT,
      .name = "input-steps",
      .value = "K|analog",
@@ -70,6 +73,11 @@ static const cli_option options[] = {
      .help = "value of a spike at 0 (0); 1: for networks trained with\n"
              "the paper's activation",
      .offset = offsetof(convert_arguments, offset)},
+    {.kind = CLI_FLAG,
+     .name = "equalise",
+     .help = "give each channel a scale of its own, put into the weights\n"
+             "(not with offset 1)",
+     .offset = offsetof(convert_arguments, equalise)},
     {.kind = CLI_FLAG,
      .name = "correct-biases",
      .help = "take off each bias what rounding adds to its mean drive on\n"
@@ -123,9 +131,27 @@ static tdsnn_convert_options options_of(const convert_arguments *a) {
     o.rounding = a->rounding == 0 ? TDSNN_ROUND_NEAREST : TDSNN_ROUND_CEIL;
     o.offset = a->offset;
     o.silence = a->silence;
+    o.equalise = a->equalise;
     o.correct_biases = a->correct_biases;
     o.seed = a->base.seed;
     return o;
+}
+
+/* What `--leak auto` found. */
+static void print_trials(const tdsnn_convert_report *report) {
+    if (report->trial_count == 0) {
+        return;
+    }
+    cli_table table;
+    const char *const headings[] = {"leak tried", "error of the logits"};
+    cli_table_start(&table, "rr", headings);
+    for (int i = 0; i < report->trial_count; i++) {
+        const tdsnn_leak_trial *trial = &report->trials[i];
+        cli_cell(&table, CLI_PLAIN, "%g%s", trial->leak, trial->leak == report->leak ? " *" : "");
+        cli_cell(&table, CLI_PLAIN, "%.3g %%", 100.0 * trial->logit_error);
+    }
+    cli_table_print(&table, stdout);
+    printf("\n");
 }
 
 static void print_report(const convert_arguments *a, const tdsnn_convert_report *report,
@@ -136,6 +162,7 @@ static void print_report(const convert_arguments *a, const tdsnn_convert_report 
     tdsnn_data_info info = tdsnn_data_get_info(data);
     printf("scales chosen on %s %ssamples of %s\n\n", cli_count(report->calibration_samples).s,
            info.has_splits ? "training " : "", info.spec);
+    print_trials(report);
     cli_table table;
     const char *const headings[] = {"layer", "steps K", "leak L", "scale", "SNR, dB"};
     cli_table_start(&table, "lrrrr", headings);

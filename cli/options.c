@@ -157,9 +157,14 @@ static bool set_int(const cli_option *o, const char *text, void *field) {
 
 static bool set_real(const cli_option *o, const char *text, double *field) {
     const char *end;
+    if (o->word != NULL && strcmp(text, o->word) == 0) {
+        *field = o->word_value;
+        return true;
+    }
     if (!parse_real(text, '\0', &end, field) || *field < o->low || *field > o->high) {
         char wanted[100];
-        snprintf(wanted, sizeof wanted, "a number from %g to %g", o->low, o->high);
+        snprintf(wanted, sizeof wanted, "a number from %g to %g%s%s", o->low, o->high,
+                 o->word != NULL ? ", or " : "", o->word != NULL ? o->word : "");
         return wrong_value(o, text, wanted);
     }
     return true;

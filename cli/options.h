@@ -34,7 +34,7 @@ typedef struct cli_option {
     const char *help;  /* lines separated by \n */
     size_t offset;     /* of the field, in the group's struct */
     double low, high;  /* of CLI_INT, CLI_REAL, CLI_LIST: the range */
-    const char *word;  /* of CLI_INT: a word that may stand for word_value, or NULL */
+    const char *word;  /* of CLI_INT, CLI_REAL: a word that may stand for word_value, or NULL */
     int word_value;
     bool required;
 } cli_option;

@@ -11,12 +11,15 @@ extern "C" {
 
 /* The default leak of hidden layers, in windows (docs/leak.md has the measurement). */
 #define TDSNN_DEFAULT_LEAK_RATIO 2.0
+/* Takes the leak whose logits on the calibration samples are nearest to the source's. */
+#define TDSNN_LEAK_AUTO (-1.0)
 
 /* Start from TDSNN_CONVERT_OPTIONS_INIT. Zero means the default. */
 typedef struct tdsnn_convert_options {
     size_t size;                /* sizeof(tdsnn_convert_options) */
     int steps;                  /* K of hidden layers, 1 .. 255; no default */
-    double leak;                /* L of hidden layers; default: steps x TDSNN_DEFAULT_LEAK_RATIO */
+    double leak;                /* L of hidden layers; default: steps x TDSNN_DEFAULT_LEAK_RATIO;
+                                   TDSNN_LEAK_AUTO: the best of steps x 1/4, 1/2, 1, 2, 4 */
     int input_steps;            /* default 127; -1: analog, the first layer does not spike */
     double input_leak;          /* default 2 x input_steps */
     tdsnn_rounding rounding;    /* NEAREST or CEIL */
@@ -24,10 +27,14 @@ typedef struct tdsnn_convert_options {
     size_t calibration_samples; /* default 256 */
     uint64_t seed;              /* which calibration samples are drawn */
     bool correct_biases;        /* take off every bias what rounding adds to its mean drive [X] */
+    bool equalise;              /* put a scale for each channel into the weights beforehand [X] */
     double silence;             /* 0 .. 1: tau_k becomes max(tau_k, silence v_K) [X]; 0: none */
 } tdsnn_convert_options;
 #define TDSNN_CONVERT_OPTIONS_INIT                                                                 \
-    { sizeof(tdsnn_convert_options), 0, 0.0, 0, 0.0, TDSNN_ROUND_NEAREST, 0, 0, 0, false, 0.0 }
+    {                                                                                              \
+        sizeof(tdsnn_convert_options), 0, 0.0, 0, 0.0, TDSNN_ROUND_NEAREST, 0, 0, 0, false, false, \
+            0.0                                                                                    \
+    }
 
 typedef struct tdsnn_convert_layer {
     const char *name;
@@ -37,17 +44,27 @@ typedef struct tdsnn_convert_layer {
     double snr_db;
 } tdsnn_convert_layer;
 
+/* A leak that was tried: TDSNN_LEAK_AUTO. */
+typedef struct tdsnn_leak_trial {
+    double leak;
+    double logit_error; /* sqrt(sum |converted - source|^2 / sum |source|^2) over the samples */
+} tdsnn_leak_trial;
+#define TDSNN_MAX_LEAK_TRIALS 5
+
 typedef struct tdsnn_convert_report {
     int layer_count;
     tdsnn_convert_layer *layers;
+    double leak;     /* of the hidden layers */
+    int trial_count; /* 0 if the leak was given */
+    tdsnn_leak_trial trials[TDSNN_MAX_LEAK_TRIALS];
     size_t calibration_samples;
     double agreement_percent; /* top-1 of source and converted on the calibration samples */
 } tdsnn_convert_report;
 
 /* Converts a plain model. Scales are chosen per layer by squared error on samples of
  * `calibration`. *report is freed with tdsnn_convert_report_free; NULL is fine.
- * Errors: TDSNN_ERR_USAGE (an option out of range, data of another shape), TDSNN_ERR_UNSUPPORTED
- * (naming the node). */
+ * Errors: TDSNN_ERR_USAGE (an option out of range, offset 1 equalised, data of another shape),
+ * TDSNN_ERR_UNSUPPORTED (naming the node). */
 TDSNN_API tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
                                      const tdsnn_data *calibration,
                                      const tdsnn_convert_options *options, tdsnn_model **converted,

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "convert/attempt.h"
 #include "convert/build.h"
-#include "convert/samples.h"
 #include "data/fit.h"
 #include "network/model.h"
 
@@ -19,11 +19,10 @@ typedef struct conversion {
     td_graph *source; /* the plain graph, the data's normalisation behind its input */
     const tdsnn_data *data;
     tdsnn_convert_options options; /* defaults filled in */
-    td_placement placement;
-    td_samples samples;
-    tdsnn_code *codes;     /* [source->node_count]; those of coded nodes are set */
-    td_code_error *errors; /* likewise */
-    td_graph *coded;
+    td_calibration calibration;
+    td_attempt attempt; /* the best so far */
+    int trial_count;
+    tdsnn_leak_trial trials[TDSNN_MAX_LEAK_TRIALS];
 } conversion;
 
 static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_convert_options *given,
@@ -43,6 +42,11 @@ static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_convert_option
         return td_error(ctx, TDSNN_ERR_USAGE, "silence %g: give a fraction from 0 to below 1",
                         o->silence);
     }
+    if (o->equalise && o->offset == 1) {
+        return td_error(ctx, TDSNN_ERR_USAGE,
+                        "offset 1 cannot be equalised: its smallest value is not 0; use offset 0, "
+                        "or leave the scales as they are");
+    }
     o->leak = o->leak == 0.0 ? TDSNN_DEFAULT_LEAK_RATIO * o->steps : o->leak;
     o->input_steps = o->input_steps == 0 ? DEFAULT_INPUT_STEPS : o->input_steps;
     o->input_leak =
@@ -50,68 +54,6 @@ static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_convert_option
     o->calibration_samples =
         o->calibration_samples == 0 ? DEFAULT_CALIBRATION_SAMPLES : o->calibration_samples;
     return TDSNN_OK;
-}
-
-/* Raises the thresholds so that values below a share of the largest stay silent. */
-static void silence(tdsnn_code *code, double share) {
-    float least = (float)(share * code->values[code->steps]);
-    for (int k = 0; k < code->steps; k++) {
-        code->thresholds[k] = code->thresholds[k] < least ? least : code->thresholds[k];
-    }
-    code->rounding = TDSNN_ROUND_TABLE;
-}
-
-/* Window and leak of the input. Where its spikes enter a layer together with those of hidden
- * neurons, all leak alike, and the window is as long as that leak can carry. */
-static void input_window(const conversion *c, int *steps, double *leak) {
-    *steps = c->options.input_steps;
-    *leak = c->options.input_leak;
-    if (c->placement.input_joins) {
-        *leak = c->options.leak;
-        int longest = (int)(*leak * log(1e6));
-        *steps = *steps < longest ? *steps : longest;
-    }
-}
-
-/* The code of one node, from the histogram of its values. */
-static tdsnn_status choose_code(conversion *c, int index, const td_histogram *h) {
-    const tdsnn_convert_options *o = &c->options;
-    td_site *site = &c->placement.sites[index];
-    tdsnn_code *code = &c->codes[index];
-    int steps = o->steps;
-    double leak = o->leak;
-    if (index == 0) {
-        input_window(c, &steps, &leak);
-        site->negative = td_histogram_min(h) < 0.0f ? 1.0f : 0.0f;
-    }
-    if (site->negative != 0.0f && o->offset == 1) {
-        return td_error(c->ctx, TDSNN_ERR_UNSUPPORTED,
-                        "the value of '%s' has both signs, which offset 1 cannot encode; use "
-                        "offset 0",
-                        c->source->nodes[index].name);
-    }
-    tdsnn_status status =
-        td_fit_code(c->ctx, h, leak, steps, o->rounding, o->offset, site->cap, code);
-    if (status == TDSNN_OK && o->silence > 0.0 && index != 0) {
-        silence(code, o->silence);
-    }
-    c->errors[index] = td_histogram_error(h, code);
-    return status;
-}
-
-static tdsnn_status calibrate(conversion *c) {
-    td_histogram **histograms;
-    tdsnn_status status = td_survey(c->ctx, c->source, &c->placement, &c->samples, &histograms);
-    if (status != TDSNN_OK) {
-        return status;
-    }
-    for (int i = 0; i < c->source->node_count && status == TDSNN_OK; i++) {
-        if (c->placement.sites[i].coded) {
-            status = choose_code(c, i, histograms[i]);
-        }
-    }
-    td_histograms_free(c->source, histograms);
-    return status;
 }
 
 /* Numbers of all channels, separated by commas. */
@@ -122,17 +64,17 @@ static tdsnn_status set_numbers(conversion *c, const char *key, const float *num
         length += (size_t)snprintf(text + length, sizeof text - length, "%s%.9g", i == 0 ? "" : ",",
                                    (double)numbers[i]);
     }
-    return td_graph_set_metadata(c->ctx, c->coded, key, text);
+    return td_graph_set_metadata(c->ctx, c->attempt.coded, key, text);
 }
 
 /* What evaluating the file needs to know about its data. Made-up calibration data says nothing. */
 static tdsnn_status set_metadata(conversion *c) {
     tdsnn_data_info info = tdsnn_data_get_info(c->data);
-    tdsnn_status status = td_graph_set_metadata(c->ctx, c->coded, "tdsnn.layout", "nchw");
+    tdsnn_status status = td_graph_set_metadata(c->ctx, c->attempt.coded, "tdsnn.layout", "nchw");
     if (status == TDSNN_OK && strncmp(info.spec, "random", 6) != 0) {
         char scale[32];
         snprintf(scale, sizeof scale, "%.17g", info.scale);
-        status = td_graph_set_metadata(c->ctx, c->coded, "tdsnn.scale", scale);
+        status = td_graph_set_metadata(c->ctx, c->attempt.coded, "tdsnn.scale", scale);
     }
     if (status == TDSNN_OK && info.channels_normalised > 0) {
         status = set_numbers(c, "tdsnn.mean", info.mean, info.channels_normalised);
@@ -143,10 +85,70 @@ static tdsnn_status set_metadata(conversion *c) {
     return status;
 }
 
-static tdsnn_status build_coded(conversion *c) {
-    tdsnn_status status = td_build_coded(c->ctx, c->source, &c->placement, c->codes, &c->coded);
-    return status != TDSNN_OK ? status : set_metadata(c);
+/* ----------------------------------------------------------------------------------------- leak
+ */
+
+/* How far logits are from the source's, relative to those. */
+static double relative_error(const float *logits, const float *wanted, size_t count) {
+    double error = 0.0, energy = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        double miss = (double)logits[i] - (double)wanted[i];
+        error += miss * miss;
+        energy += (double)wanted[i] * (double)wanted[i];
+    }
+    return energy > 0.0 ? sqrt(error / energy) : sqrt(error);
 }
+
+/* Converts at one leak; the attempt is kept if its logits are the nearest so far.
+ * scratch: room for as many as `wanted`. */
+static tdsnn_status try_leak(conversion *c, double leak, const float *wanted, float *scratch,
+                             size_t count) {
+    td_attempt attempt;
+    tdsnn_status status = td_attempt_make(c->ctx, &c->calibration, leak, &attempt);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    status = td_logits(c->ctx, attempt.coded, &c->calibration.samples, scratch);
+    if (status != TDSNN_OK) {
+        td_attempt_free(&attempt);
+        return status;
+    }
+    tdsnn_leak_trial trial = {leak, relative_error(scratch, wanted, count)};
+    bool best = true;
+    for (int i = 0; i < c->trial_count; i++) {
+        best = best && trial.logit_error < c->trials[i].logit_error;
+    }
+    c->trials[c->trial_count++] = trial;
+    if (best) {
+        td_attempt_free(&c->attempt);
+        c->attempt = attempt;
+    } else {
+        td_attempt_free(&attempt);
+    }
+    return TDSNN_OK;
+}
+
+static tdsnn_status search_leak(conversion *c) {
+    static const double ratios[TDSNN_MAX_LEAK_TRIALS] = {0.25, 0.5, 1.0, 2.0, 4.0};
+    const td_graph *source = c->source;
+    size_t outputs = td_shape_count(source->nodes[td_graph_logits(source)].shape), count = 0;
+    bool fits = td_size_mul(c->calibration.samples.count, outputs, &count);
+    float *wanted = td_alloc(c->ctx, fits ? count : SIZE_MAX, sizeof *wanted);
+    float *scratch = td_alloc(c->ctx, fits ? count : SIZE_MAX, sizeof *scratch);
+    tdsnn_status status = TDSNN_ERR_RUNTIME;
+    if (wanted != NULL && scratch != NULL) {
+        status = td_logits(c->ctx, source, &c->calibration.samples, wanted);
+    }
+    for (int i = 0; i < TDSNN_MAX_LEAK_TRIALS && status == TDSNN_OK; i++) {
+        status = try_leak(c, ratios[i] * c->options.steps, wanted, scratch, count);
+    }
+    td_free(wanted);
+    td_free(scratch);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------- report
+ */
 
 void tdsnn_convert_report_free(tdsnn_convert_report *report) {
     if (report != NULL) {
@@ -170,11 +172,15 @@ static tdsnn_status make_report(const conversion *c, size_t agreements,
     if (made == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    made->calibration_samples = c->samples.count;
-    made->agreement_percent = 100.0 * (double)agreements / (double)c->samples.count;
+    size_t samples = c->calibration.samples.count;
+    made->calibration_samples = samples;
+    made->agreement_percent = 100.0 * (double)agreements / (double)samples;
+    made->leak = c->attempt.leak;
+    made->trial_count = c->trial_count;
+    memcpy(made->trials, c->trials, sizeof made->trials);
     made->layers = td_alloc(c->ctx, (size_t)c->source->node_count, sizeof *made->layers);
     for (int i = 0; made->layers != NULL && i < c->source->node_count; i++) {
-        if (!c->placement.sites[i].coded) {
+        if (!c->calibration.placement.sites[i].coded) {
             continue;
         }
         const char *name = c->source->nodes[i].name;
@@ -186,10 +192,10 @@ static tdsnn_status make_report(const conversion *c, size_t agreements,
         memcpy(copy, name, strlen(name));
         made->layers[made->layer_count++] = (tdsnn_convert_layer){
             .name = copy,
-            .steps = c->codes[i].steps,
-            .leak = c->codes[i].leak,
-            .scale = c->codes[i].scale,
-            .snr_db = signal_to_noise(c->errors[i]),
+            .steps = c->attempt.codes[i].steps,
+            .leak = c->attempt.codes[i].leak,
+            .scale = c->attempt.codes[i].scale,
+            .snr_db = signal_to_noise(c->attempt.errors[i]),
         };
     }
     if (made->layers == NULL) {
@@ -203,25 +209,19 @@ static tdsnn_status make_report(const conversion *c, size_t agreements,
 /* All of it but the freeing. */
 static tdsnn_status run(conversion *c, const char *path, tdsnn_model **converted,
                         tdsnn_convert_report **report) {
-    size_t nodes = (size_t)c->source->node_count;
-    c->codes = td_alloc(c->ctx, nodes, sizeof *c->codes);
-    c->errors = td_alloc(c->ctx, nodes, sizeof *c->errors);
-    if (c->codes == NULL || c->errors == NULL) {
-        return TDSNN_ERR_RUNTIME;
-    }
     size_t agreements = 0;
-    tdsnn_status status = TDSNN_OK;
-    status = status != TDSNN_OK ? status
-                                : td_samples_draw(c->ctx, c->data, c->options.calibration_samples,
-                                                  c->options.seed, &c->samples);
-    status = status != TDSNN_OK ? status : calibrate(c);
-    status = status != TDSNN_OK ? status : build_coded(c);
-    if (status == TDSNN_OK && c->options.correct_biases) {
-        status = td_correct_biases(c->ctx, c->source, c->coded, &c->samples);
+    tdsnn_status status =
+        td_calibration_create(c->ctx, c->source, c->data, &c->options, &c->calibration);
+    if (status == TDSNN_OK) {
+        bool given = c->options.leak != TDSNN_LEAK_AUTO;
+        status = given ? td_attempt_make(c->ctx, &c->calibration, c->options.leak, &c->attempt)
+                       : search_leak(c);
     }
-    status = status != TDSNN_OK
-                 ? status
-                 : td_agreement(c->ctx, c->source, c->coded, &c->samples, &agreements);
+    status = status != TDSNN_OK ? status : set_metadata(c);
+    if (status == TDSNN_OK) {
+        status =
+            td_agreement(c->ctx, c->source, c->attempt.coded, &c->calibration.samples, &agreements);
+    }
     tdsnn_convert_report *made = NULL;
     status = status != TDSNN_OK ? status : make_report(c, agreements, &made);
     if (status != TDSNN_OK) {
@@ -233,8 +233,8 @@ static tdsnn_status run(conversion *c, const char *path, tdsnn_model **converted
                 "with its source on %.2f %% of the calibration samples",
                 made->agreement_percent);
     }
-    td_graph *graph = c->coded;
-    c->coded = NULL; /* the model takes it over */
+    td_graph *graph = c->attempt.coded;
+    c->attempt.coded = NULL; /* the model takes it over */
     status = td_model_create(c->ctx, graph, path, converted);
     if (status != TDSNN_OK || report == NULL) {
         tdsnn_convert_report_free(made);
@@ -258,17 +258,11 @@ tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
         status = td_build_normalised(ctx, source->graph, &info, &c.source);
     }
     if (status == TDSNN_OK) {
-        status = td_place(ctx, c.source, c.options.input_steps < 0, &c.placement);
-    }
-    if (status == TDSNN_OK) {
         status = run(&c, source->path, converted, report);
     }
-    td_placement_free(&c.placement);
+    td_attempt_free(&c.attempt);
+    td_calibration_free(&c.calibration);
     td_graph_destroy(c.source);
-    td_graph_destroy(c.coded);
-    td_samples_free(&c.samples);
-    td_free(c.codes);
-    td_free(c.errors);
     return status;
 }
 

@@ -15,6 +15,8 @@ typedef struct correction {
     int plain_node, coded_node;                  /* the node under way in each graph */
     double *plain_sums, *coded_sums;             /* [count][channels of the widest layer] */
     size_t widest;
+    const size_t *channels; /* numbering of the plain graph's */
+    const double *factors;  /* what its values are divided by in the coded one */
 } correction;
 
 static bool is_linear(const td_node *node) {
@@ -99,12 +101,13 @@ static tdsnn_status repeat(void *arg, size_t index, int worker) {
 static void correct_layer(const correction *c) {
     const td_node *node = &c->coded->nodes[c->coded_node];
     float *bias = (float *)node->bias; /* the coded graph is the caller's to change */
+    const double *factors = c->factors + c->channels[c->plain_node];
     double positions = (double)node->shape.h * (double)node->shape.w * (double)c->count;
     for (int channel = 0; channel < node->shape.c; channel++) {
         double error = 0.0;
         for (size_t s = 0; s < c->count; s++) {
             size_t i = s * c->widest + (size_t)channel;
-            error += c->coded_sums[i] - c->plain_sums[i];
+            error += c->coded_sums[i] - c->plain_sums[i] / factors[channel];
         }
         bias[channel] = (float)(bias[channel] - error / positions);
     }
@@ -156,8 +159,14 @@ static void release(correction *c) {
 }
 
 tdsnn_status td_correct_biases(tdsnn_context *ctx, const td_graph *plain, td_graph *coded,
-                               const td_samples *samples) {
-    correction c = {.ctx = ctx, .plain = plain, .coded = coded, .samples = samples};
+                               const td_samples *samples, const size_t *channels,
+                               const double *factors) {
+    correction c = {.ctx = ctx,
+                    .plain = plain,
+                    .coded = coded,
+                    .samples = samples,
+                    .channels = channels,
+                    .factors = factors};
     size_t room = MEMORY_LIMIT / (session_bytes(plain) + session_bytes(coded)) + 1;
     c.count = samples->count < room ? samples->count : room;
     tdsnn_status status = allocate(&c);

@@ -3,20 +3,27 @@
 #include <math.h>
 #include <string.h>
 
-/* A positive float's bits, cut to exponent and 11 bits of mantissa, number the bins; values below
- * 2^-32 count as zero and those from 2^32 on as the last bin. */
-#define MANTISSA_BITS 11
+/* A positive float's bits, cut to exponent and `precision` bits of mantissa, number the bins;
+ * values below 2^-32 count as zero and those from 2^32 on as the last bin. */
 #define LOWEST_EXPONENT (-32)
-#define BIN_COUNT ((size_t)64 << MANTISSA_BITS)
+#define EXPONENTS 64
 
 struct td_histogram {
+    int precision;
+    size_t bin_count;
     float lowest;
     uint64_t zeros; /* values that are not positive */
-    uint64_t bins[BIN_COUNT];
+    uint64_t bins[];
 };
 
-td_histogram *td_histogram_create(tdsnn_context *ctx) {
-    return td_alloc(ctx, 1, sizeof(td_histogram));
+td_histogram *td_histogram_create(tdsnn_context *ctx, int precision) {
+    size_t bin_count = (size_t)EXPONENTS << precision;
+    td_histogram *h = td_alloc(ctx, 1, sizeof *h + bin_count * sizeof *h->bins);
+    if (h != NULL) {
+        h->precision = precision;
+        h->bin_count = bin_count;
+    }
+    return h;
 }
 
 void td_histogram_destroy(td_histogram *h) {
@@ -24,26 +31,25 @@ void td_histogram_destroy(td_histogram *h) {
 }
 
 /* The bin of a positive value, or -1 for one too small to count. */
-static long bin_of(float x) {
+static long bin_of(const td_histogram *h, float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     long bin =
-        (long)(bits >> (23 - MANTISSA_BITS)) - ((long)(127 + LOWEST_EXPONENT) << MANTISSA_BITS);
-    return bin >= (long)BIN_COUNT ? (long)BIN_COUNT - 1 : bin;
+        (long)(bits >> (23 - h->precision)) - ((long)(127 + LOWEST_EXPONENT) << h->precision);
+    return bin >= (long)h->bin_count ? (long)h->bin_count - 1 : bin;
 }
 
 /* The middle of a bin. */
-static double bin_value(size_t bin) {
-    double mantissa =
-        1.0 + ((double)(bin % (1u << MANTISSA_BITS)) + 0.5) / (double)(1u << MANTISSA_BITS);
-    return ldexp(mantissa, (int)(bin >> MANTISSA_BITS) + LOWEST_EXPONENT);
+static double bin_value(const td_histogram *h, size_t bin) {
+    size_t cuts = (size_t)1 << h->precision;
+    double mantissa = 1.0 + ((double)(bin % cuts) + 0.5) / (double)cuts;
+    return ldexp(mantissa, (int)(bin >> h->precision) + LOWEST_EXPONENT);
 }
 
-void td_histogram_add(td_histogram *h, const float *values, size_t count, bool absolute,
-                      float cap) {
+void td_histogram_add(td_histogram *h, const float *values, size_t count, td_counting how) {
     for (size_t i = 0; i < count; i++) {
-        float x = absolute ? fabsf(values[i]) : values[i];
-        long bin = x > 0.0f ? bin_of(x < cap ? x : cap) : -1;
+        float x = (float)((how.absolute ? fabsf(values[i]) : values[i]) / how.unit);
+        long bin = x > 0.0f ? bin_of(h, x < how.cap ? x : how.cap) : -1;
         h->lowest = values[i] < h->lowest ? values[i] : h->lowest;
         if (bin < 0) {
             h->zeros++;
@@ -56,7 +62,7 @@ void td_histogram_add(td_histogram *h, const float *values, size_t count, bool a
 void td_histogram_merge(td_histogram *into, const td_histogram *from) {
     into->zeros += from->zeros;
     into->lowest = from->lowest < into->lowest ? from->lowest : into->lowest;
-    for (size_t i = 0; i < BIN_COUNT; i++) {
+    for (size_t i = 0; i < into->bin_count; i++) {
         into->bins[i] += from->bins[i];
     }
 }
@@ -65,15 +71,27 @@ float td_histogram_min(const td_histogram *h) {
     return h->lowest;
 }
 
+double td_histogram_rms(const td_histogram *h) {
+    double count = (double)h->zeros, energy = 0.0;
+    for (size_t i = 0; i < h->bin_count; i++) {
+        if (h->bins[i] != 0) {
+            double x = bin_value(h, i);
+            count += (double)h->bins[i];
+            energy += (double)h->bins[i] * x * x;
+        }
+    }
+    return count == 0.0 ? 0.0 : sqrt(energy / count);
+}
+
 td_code_error td_histogram_error(const td_histogram *h, const tdsnn_code *code) {
     double silent = code->values[0];
     td_code_error e = {.error = (double)h->zeros * silent * silent};
     int time = 0; /* bins ascend, and so do their spike times */
-    for (size_t i = 0; i < BIN_COUNT; i++) {
+    for (size_t i = 0; i < h->bin_count; i++) {
         if (h->bins[i] == 0) {
             continue;
         }
-        double x = bin_value(i), n = (double)h->bins[i];
+        double x = bin_value(h, i), n = (double)h->bins[i];
         while (time < code->steps && x > code->thresholds[time]) {
             time++;
         }
@@ -85,9 +103,9 @@ td_code_error td_histogram_error(const td_histogram *h, const tdsnn_code *code) 
 }
 
 static double largest_value(const td_histogram *h) {
-    for (size_t i = BIN_COUNT; i-- > 0;) {
+    for (size_t i = h->bin_count; i-- > 0;) {
         if (h->bins[i] != 0) {
-            return bin_value(i);
+            return bin_value(h, i);
         }
     }
     return 0.0;

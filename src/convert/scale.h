@@ -7,17 +7,26 @@
 #include "base/memory.h"
 
 /* How often each value was met: counts only, so that the order of the samples and the number of
- * threads cannot change it. Bins of positive values are 2^-11 of the value wide. */
+ * threads cannot change it. Bins of positive values are 2^-precision of the value wide. */
 typedef struct td_histogram td_histogram;
-td_histogram *td_histogram_create(tdsnn_context *ctx);
+td_histogram *td_histogram_create(tdsnn_context *ctx, int precision);
 void td_histogram_destroy(td_histogram *histogram);
 
-/* Counts max(x, 0), or with `absolute` |x|, as a pair encodes it; at most `cap`. */
-void td_histogram_add(td_histogram *histogram, const float *values, size_t count, bool absolute,
-                      float cap);
+#define TD_FINE_BINS 11  /* of a layer: 1 MiB */
+#define TD_COARSE_BINS 5 /* of a channel: 16 KiB, and the best scale to about 1 % */
+
+/* How drives are counted. */
+typedef struct td_counting {
+    bool absolute; /* |x|, as a pair encodes it, instead of max(x, 0) */
+    float cap;     /* larger ones count as this; INFINITY without */
+    double unit;   /* x / unit is what is met */
+} td_counting;
+void td_histogram_add(td_histogram *histogram, const float *values, size_t count, td_counting how);
 void td_histogram_merge(td_histogram *into, const td_histogram *from);
 /* The smallest value met, 0 if none was negative. */
 float td_histogram_min(const td_histogram *histogram);
+/* The root of the values' mean square, those that are not positive being 0; 0 for none. */
+double td_histogram_rms(const td_histogram *histogram);
 
 /* What a code loses of the values x counted: sum of (x - v(T(x)))^2, and of x^2. */
 typedef struct td_code_error {

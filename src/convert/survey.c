@@ -6,7 +6,7 @@
 typedef struct worker {
     td_dense *dense;
     float *input;
-    td_histogram **histograms; /* [node_count], NULL where there is no code */
+    td_histogram **histograms; /* [plan->histogram_count] */
 } worker;
 
 typedef struct survey {
@@ -14,37 +14,59 @@ typedef struct survey {
     const td_graph *graph;
     const td_placement *placement;
     const td_samples *samples;
+    const td_survey_plan *plan;
     int threads;
     worker *workers; /* [threads] */
 } survey;
 
-void td_histograms_free(const td_graph *graph, td_histogram **histograms) {
-    for (int i = 0; histograms != NULL && i < graph->node_count; i++) {
+size_t *td_number_channels(tdsnn_context *ctx, const td_graph *graph) {
+    size_t *numbers = td_alloc(ctx, (size_t)graph->node_count + 1, sizeof *numbers);
+    for (int i = 0; numbers != NULL && i < graph->node_count; i++) {
+        numbers[i + 1] = numbers[i] + (size_t)graph->nodes[i].shape.c;
+    }
+    return numbers;
+}
+
+void td_histograms_free(td_histogram **histograms, size_t count) {
+    for (size_t i = 0; histograms != NULL && i < count; i++) {
         td_histogram_destroy(histograms[i]);
     }
     td_free(histograms);
 }
 
-static tdsnn_status worker_create(survey *s, worker *w) {
-    w->input = td_alloc(s->ctx, td_shape_count(s->graph->nodes[0].shape), sizeof *w->input);
-    w->histograms = td_alloc(s->ctx, (size_t)s->graph->node_count, sizeof(td_histogram *));
-    if (w->input == NULL || w->histograms == NULL) {
-        return TDSNN_ERR_RUNTIME;
-    }
+/* The histograms that some channel of a coded node is counted in. */
+static tdsnn_status create_histograms(const survey *s, td_histogram **histograms) {
     for (int i = 0; i < s->graph->node_count; i++) {
-        if (s->placement->sites[i].coded) {
-            w->histograms[i] = td_histogram_create(s->ctx);
-            if (w->histograms[i] == NULL) {
+        if (!s->placement->sites[i].coded) {
+            continue;
+        }
+        for (size_t c = s->plan->channels[i]; c < s->plan->channels[i + 1]; c++) {
+            size_t h = s->plan->targets[c].histogram;
+            if (h == TD_NOWHERE || histograms[h] != NULL) {
+                continue;
+            }
+            histograms[h] = td_histogram_create(s->ctx, s->plan->precision);
+            if (histograms[h] == NULL) {
                 return TDSNN_ERR_RUNTIME;
             }
         }
     }
-    return td_dense_create(s->ctx, s->graph, &w->dense);
+    return TDSNN_OK;
+}
+
+static tdsnn_status worker_create(survey *s, worker *w) {
+    w->input = td_alloc(s->ctx, td_shape_count(s->graph->nodes[0].shape), sizeof *w->input);
+    w->histograms = td_alloc(s->ctx, s->plan->histogram_count, sizeof(td_histogram *));
+    if (w->input == NULL || w->histograms == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    tdsnn_status status = create_histograms(s, w->histograms);
+    return status != TDSNN_OK ? status : td_dense_create(s->ctx, s->graph, &w->dense);
 }
 
 static void workers_free(survey *s) {
     for (int t = 0; s->workers != NULL && t < s->threads; t++) {
-        td_histograms_free(s->graph, s->workers[t].histograms);
+        td_histograms_free(s->workers[t].histograms, s->plan->histogram_count);
         td_free(s->workers[t].input);
         td_dense_destroy(s->workers[t].dense);
     }
@@ -52,13 +74,18 @@ static void workers_free(survey *s) {
 }
 
 /* Counts what the code of node i encodes: the node's value, or where the code takes the node's
- * place what the node reads. The input's sign is not known yet. */
+ * place what the node reads. */
 static void count_values(const survey *s, const worker *w, int i) {
-    const td_site *site = &s->placement->sites[i];
+    td_shape shape = s->graph->nodes[i].shape;
+    size_t plane = (size_t)shape.h * (size_t)shape.w;
+    const td_target *targets = s->plan->targets + s->plan->channels[i];
     const float *values =
-        td_dense_value(w->dense, site->dropped ? s->graph->nodes[i].inputs[0] : i);
-    td_histogram_add(w->histograms[i], values, td_shape_count(s->graph->nodes[i].shape),
-                     i == 0 || site->negative != 0.0f, site->cap);
+        td_dense_value(w->dense, s->placement->sites[i].dropped ? s->graph->nodes[i].inputs[0] : i);
+    for (int c = 0; c < shape.c; c++, values += plane) {
+        if (targets[c].histogram != TD_NOWHERE) {
+            td_histogram_add(w->histograms[targets[c].histogram], values, plane, targets[c].how);
+        }
+    }
 }
 
 static tdsnn_status run_sample(void *arg, size_t index, int number) {
@@ -70,7 +97,7 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
     }
     td_dense_run(w->dense, w->input);
     for (int i = 0; i < s->graph->node_count; i++) {
-        if (w->histograms[i] != NULL) {
+        if (s->placement->sites[i].coded) {
             count_values(s, w, i);
         }
     }
@@ -81,9 +108,9 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
 static void gather(survey *s, td_histogram ***histograms) {
     td_histogram **sums = s->workers[0].histograms;
     for (int t = 1; t < s->threads; t++) {
-        for (int i = 0; i < s->graph->node_count; i++) {
-            if (sums[i] != NULL) {
-                td_histogram_merge(sums[i], s->workers[t].histograms[i]);
+        for (size_t h = 0; h < s->plan->histogram_count; h++) {
+            if (sums[h] != NULL) {
+                td_histogram_merge(sums[h], s->workers[t].histograms[h]);
             }
         }
     }
@@ -92,8 +119,9 @@ static void gather(survey *s, td_histogram ***histograms) {
 }
 
 tdsnn_status td_survey(tdsnn_context *ctx, const td_graph *graph, const td_placement *placement,
-                       const td_samples *samples, td_histogram ***histograms) {
-    survey s = {ctx, graph, placement, samples, tdsnn_threads(ctx), NULL};
+                       const td_samples *samples, const td_survey_plan *plan,
+                       td_histogram ***histograms) {
+    survey s = {ctx, graph, placement, samples, plan, tdsnn_threads(ctx), NULL};
     s.workers = td_alloc(ctx, (size_t)s.threads, sizeof *s.workers);
     tdsnn_status status = s.workers == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
     for (int t = 0; t < s.threads && status == TDSNN_OK; t++) {

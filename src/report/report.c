@@ -93,10 +93,12 @@ tdsnn_status tdsnn_report_convert(tdsnn_context *ctx, const tdsnn_convert_report
                                   uint64_t seed, FILE *out) {
     td_error_clear(ctx);
     td_json j = td_json_start(ctx, "convert", seed);
-    if (report->layer_count > 0) { /* hidden layers share a leak; the first is the input's */
-        td_json_real(&j, j.root, "leak", report->layers[report->layer_count - 1].leak);
-    } else {
-        td_json_null(&j, j.root, "leak");
+    td_json_real(&j, j.root, "leak", report->leak);
+    json_t *trials = td_json_array(&j, j.root, "leaks_tried");
+    for (int i = 0; i < report->trial_count; i++) {
+        json_t *object = td_json_item(&j, trials);
+        td_json_real(&j, object, "leak", report->trials[i].leak);
+        td_json_real(&j, object, "logit_error", report->trials[i].logit_error);
     }
     td_json_real(&j, j.root, "agreement_percent", report->agreement_percent);
     td_json_integer(&j, j.root, "calibration_samples", report->calibration_samples);

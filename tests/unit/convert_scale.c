@@ -54,10 +54,12 @@ static void check_code(tdsnn_context *ctx, const td_histogram *h, const float *v
 int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
     static float values[COUNT];
+    const td_counting plain = {.cap = INFINITY, .unit = 1.0};
     draw(values, 7);
-    td_histogram *h = td_histogram_create(ctx), *half = td_histogram_create(ctx);
-    td_histogram_add(h, values, COUNT / 2, false, INFINITY);
-    td_histogram_add(half, values + COUNT / 2, COUNT / 2, false, INFINITY);
+    td_histogram *h = td_histogram_create(ctx, TD_FINE_BINS),
+                 *half = td_histogram_create(ctx, TD_FINE_BINS);
+    td_histogram_add(h, values, COUNT / 2, plain);
+    td_histogram_add(half, values + COUNT / 2, COUNT / 2, plain);
     td_histogram_merge(h, half);
     ok(td_histogram_min(h) < -3.0f, "the smallest value is kept");
     check_code(ctx, h, values, 1, 2.0, TDSNN_ROUND_NEAREST, 0);
@@ -67,9 +69,9 @@ int main(void) {
     check_code(ctx, h, values, 31, 1.0, TDSNN_ROUND_NEAREST, 1);
     check_code(ctx, h, values, 127, 2.0, TDSNN_ROUND_NEAREST, 0);
 
-    td_histogram *empty = td_histogram_create(ctx);
+    td_histogram *empty = td_histogram_create(ctx, TD_FINE_BINS);
     float zeros[10] = {0};
-    td_histogram_add(empty, zeros, 10, false, INFINITY);
+    td_histogram_add(empty, zeros, 10, plain);
     tdsnn_code code;
     ok(td_fit_code(ctx, empty, 14.0, 7, TDSNN_ROUND_NEAREST, 0, INFINITY, &code) == TDSNN_OK &&
            td_histogram_error(empty, &code).error == 0.0,

@@ -188,7 +188,11 @@ static void test_convert(tdsnn_context *ctx) {
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     tdsnn_convert_layer made[] = {{"input", 127, 254.0, 0.5, 40.0}, {"c1", 7, 14.0, 2.5, INFINITY}};
-    tdsnn_convert_report report = {2, made, 256, 99.21875};
+    tdsnn_convert_report report = {.layer_count = 2,
+                                   .layers = made,
+                                   .leak = 14.0,
+                                   .calibration_samples = 256,
+                                   .agreement_percent = 99.21875};
     ok(tdsnn_report_convert(ctx, &report, 3, out) == TDSNN_OK, "convert is written");
     fclose(out);
     json_t *root = parse(text, size), *layer = json_array_get(at(root, "layers"), 1);
