@@ -80,7 +80,11 @@ static void test_random(int offset, tdsnn_rounding rounding, bool biases) {
     for (uint64_t seed = 0; seed < 60; seed++) {
         td_random r;
         td_random_seed(&r, seed, (uint64_t)(offset * 10 + (int)rounding * 2 + biases));
-        random_network_options options = {offset, rounding, biases, seed % 2 == 0, false, false};
+        random_network_options options = {.offset = offset,
+                                          .rounding = rounding,
+                                          .biases = biases,
+                                          .one_leak = seed % 2 == 0,
+                                          .ties = false};
         td_network *n = random_network(ctx, &r, &options);
         td_activity *a;
         td_activity_create(ctx, n, &a);

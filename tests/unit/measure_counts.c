@@ -49,8 +49,11 @@ static void test_random(int offset, bool wild) {
     for (uint64_t seed = 0; seed < 150; seed++) {
         td_random r;
         td_random_seed(&r, seed, (uint64_t)(100 + offset * 2 + wild));
-        random_network_options options = {offset, TDSNN_ROUND_NEAREST, true, seed % 2 == 0, false,
-                                          false};
+        random_network_options options = {.offset = offset,
+                                          .rounding = TDSNN_ROUND_NEAREST,
+                                          .biases = true,
+                                          .one_leak = seed % 2 == 0,
+                                          .ties = false};
         td_network *n = random_network(ctx, &r, &options);
         td_activity *a;
         td_reference *reference;
@@ -125,7 +128,8 @@ static void test_ticks(int offset) {
     for (uint64_t seed = 0; seed < 60; seed++) {
         td_random r;
         td_random_seed(&r, seed, 200);
-        random_network_options options = {offset, TDSNN_ROUND_NEAREST, true, false, false, false};
+        random_network_options options = {
+            .offset = offset, .rounding = TDSNN_ROUND_NEAREST, .biases = true};
         td_network *n = random_network(ctx, &r, &options);
         td_activity *a;
         td_reference *reference;
@@ -173,7 +177,7 @@ static void test_ticks(int offset) {
 static void test_merge_and_latency(void) {
     td_random r;
     td_random_seed(&r, 3, 300);
-    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
+    random_network_options options = {.biases = true};
     td_network *n = random_network(ctx, &r, &options);
     td_activity *a;
     td_reference *reference;

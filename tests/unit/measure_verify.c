@@ -57,7 +57,11 @@ static void test_sound(int offset, tdsnn_rounding rounding, bool biases, bool ti
     uint64_t neurons = 0, mismatches = 0, parted = 0, beyond = 0, readouts = 0, failed = 0;
     uint64_t expected = 0;
     for (uint64_t seed = 0; seed < 40; seed++) {
-        random_network_options options = {offset, rounding, biases, seed % 2 == 0, ties, false};
+        random_network_options options = {.offset = offset,
+                                          .rounding = rounding,
+                                          .biases = biases,
+                                          .one_leak = seed % 2 == 0,
+                                          .ties = ties};
         problem p = make_problem(seed, &options);
         tdsnn_verify_result *r;
         if (verify(&p, NULL, NULL, &r) != TDSNN_OK) {
@@ -236,7 +240,7 @@ static bool found_it(const problem *p, const mutation *m, const change *c) {
 static void test_fault(td_clock_fault fault, const char *what) {
     int tried = 0, changed = 0, found = 0, unchanged = 0, passed = 0;
     for (uint64_t seed = 0; seed < 400 && changed < 10; seed++) {
-        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
+        random_network_options options = {.biases = true};
         problem p = make_problem(1000 + seed, &options);
         td_random r;
         td_random_seed(&r, seed, 500);
@@ -279,7 +283,7 @@ static void test_fault(td_clock_fault fault, const char *what) {
 static void test_float_fault(void) {
     int wrong = 0, times = 0, logits = 0;
     for (uint64_t seed = 0; seed < 30; seed++) {
-        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
+        random_network_options options = {.biases = true};
         problem p = make_problem(2000 + seed, &options);
         int last = p.network->layer_count - 1;
         td_synapses *s = &p.network->layers[last - (int)(seed % 2)].synapses[0];
@@ -314,7 +318,7 @@ static void test_float_fault(void) {
 static void test_rounding(void) {
     int parted = 0;
     for (uint64_t seed = 0; seed < 20; seed++) {
-        random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
+        random_network_options options = {.biases = true};
         td_random r;
         td_random_seed(&r, seed, 600);
         td_arena *arena = td_arena_create(ctx);
@@ -405,7 +409,7 @@ static bool same_failure(const tdsnn_verify_failure *a, const tdsnn_verify_failu
 
 /* The same findings and the same first failure for any number of threads. */
 static void test_threads(void) {
-    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
+    random_network_options options = {.biases = true};
     int wrong = 0, failures = 0;
     for (uint64_t seed = 0; seed < 10; seed++) {
         problem p = make_problem(3000 + seed, &options);
@@ -453,7 +457,7 @@ static tdsnn_status gated_read(tdsnn_context *c, const void *user, size_t index,
 
 /* The first failure is that of the lowest sample, whichever thread saw it. */
 static void test_order(void) {
-    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
+    random_network_options options = {.biases = true};
     bool tried = false, right = false;
     for (uint64_t seed = 0; seed < 100 && !tried; seed++) {
         problem p = make_problem(4000 + seed, &options);
@@ -496,7 +500,7 @@ static int cancel(void *user, const char *what, uint64_t done, uint64_t total) {
 }
 
 static void test_call(void) {
-    random_network_options options = {0, TDSNN_ROUND_NEAREST, true, false, false, false};
+    random_network_options options = {.biases = true};
     problem p = make_problem(1, &options);
     tdsnn_verify_result *r = NULL;
     td_error_clear(ctx);

@@ -1,0 +1,599 @@
+#include "engine/event.h"
+
+#include <string.h>
+
+#include "engine/fma_row.h"
+#include "engine/plan.h"
+
+/* Spike times are [H][W][pitch], channels innermost; so are the values that layers read. Neurons
+ * are computed block by block (td_block); the sums of a block's neurons over the whole plane are
+ * small enough to stay near. */
+struct td_session {
+    const td_plan *plan;
+    uint8_t *times;
+    float *values; /* scratch of the layer under way: what its populations' spikes stand for */
+    uint32_t *places;
+    float *event_values;
+    uint32_t *starts;
+    float *sums;
+    float *row; /* two rows of values */
+};
+
+static size_t plane_of(td_shape shape) {
+    return (size_t)shape.h * (size_t)shape.w;
+}
+
+/* ---------------------------------------------------------------------------------------- sessions
+ */
+
+static tdsnn_status fill(tdsnn_context *ctx, td_session *s) {
+    const td_plan *p = s->plan;
+    s->times = td_alloc(ctx, p->times_size + TD_SLACK, 1);
+    s->values = td_alloc(ctx, p->values_size + TD_SLACK, sizeof *s->values);
+    s->places = td_alloc(ctx, p->events_size + TD_SLACK, sizeof *s->places);
+    s->event_values = td_alloc(ctx, p->events_size + TD_SLACK, sizeof *s->event_values);
+    s->starts = td_alloc(ctx, p->starts_size, sizeof *s->starts);
+    s->sums = td_alloc(ctx, p->sums_size + TD_SLACK, sizeof *s->sums);
+    s->row = td_alloc(ctx, 2 * p->row_size + TD_SLACK, sizeof *s->row);
+    bool made = s->times != NULL && s->values != NULL && s->places != NULL &&
+                s->event_values != NULL && s->starts != NULL && s->sums != NULL && s->row != NULL;
+    return made ? TDSNN_OK : TDSNN_ERR_RUNTIME;
+}
+
+tdsnn_status td_session_create(tdsnn_context *ctx, const td_plan *plan, td_session **session) {
+    td_session *s = td_alloc(ctx, 1, sizeof *s);
+    if (s == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    s->plan = plan;
+    if (fill(ctx, s) != TDSNN_OK) {
+        td_session_destroy(s);
+        return TDSNN_ERR_RUNTIME;
+    }
+    *session = s;
+    return TDSNN_OK;
+}
+
+void td_session_destroy(td_session *s) {
+    if (s == NULL) {
+        return;
+    }
+    td_free(s->times);
+    td_free(s->values);
+    td_free(s->places);
+    td_free(s->event_values);
+    td_free(s->starts);
+    td_free(s->sums);
+    td_free(s->row);
+    td_free(s);
+}
+
+/* ------------------------------------------------------------------------------- what layers read
+ */
+
+/* One row of an analog input, channels innermost. */
+static void read_analog(const float *input, td_shape shape, int y, size_t pitch, float *to) {
+    for (int c = 0; c < shape.c; c++) {
+        const float *from = input + ((size_t)c * (size_t)shape.h + (size_t)y) * (size_t)shape.w;
+        for (int x = 0; x < shape.w; x++) {
+            to[(size_t)x * pitch + (size_t)c] = from[x];
+        }
+    }
+}
+
+/* Row y of a layer's values, [W][pitch]. */
+static void read_row(const td_session *s, int layer, const float *input, int y, float *to) {
+    const td_layer_plan *l = &s->plan->layers[layer];
+    td_shape shape = l->layer->shape;
+    size_t pitch = td_pitch(shape.c), count = (size_t)shape.w * pitch;
+    if (l->layer->code == NULL) {
+        read_analog(input, shape, y, pitch, to);
+        return;
+    }
+    const uint8_t *times = s->times + l->times + (size_t)y * count;
+    s->plan->kernels->decode(l->layer->event_values, times, to, count);
+    if (l->layer->pair) {
+        float *negative = s->row;
+        s->plan->kernels->decode(l->layer->negative_values, times + (size_t)shape.h * count,
+                                 negative, count);
+        for (size_t i = 0; i < count; i++) {
+            to[i] = to[i] - negative[i];
+        }
+    }
+}
+
+/* The averages of one window, channel by channel: from zero, rows, then columns (reference.c). */
+static void average_window(td_fma_row_fn fma_row, const td_synapses *s, td_shape from,
+                           const float *values, int y, int x, float *to) {
+    size_t pitch = td_pitch(from.c);
+    int y0, y1, x0, x1;
+    td_axis_taps(&s->average.y, y, from.h, &y0, &y1);
+    td_axis_taps(&s->average.x, x, from.w, &x0, &x1);
+    float share = td_average_share(s, (y1 - y0) * (x1 - x0));
+    memset(to, 0, pitch * sizeof *to);
+    for (int ky = y0; ky < y1; ky++) {
+        for (int kx = x0; kx < x1; kx++) {
+            const float *in =
+                values + ((size_t)td_axis_input(&s->average.y, y, ky) * (size_t)from.w +
+                          (size_t)td_axis_input(&s->average.x, x, kx)) *
+                             pitch;
+            fma_row(to, in, share, pitch);
+        }
+    }
+}
+
+static void average_all(const td_synapses *s, td_shape from, const float *values, float *to) {
+    td_fma_row_fn fma_row = td_fma_row_best();
+    for (int y = 0; y < s->averaged.h; y++) {
+        for (int x = 0; x < s->averaged.w; x++, to += td_pitch(from.c)) {
+            average_window(fma_row, s, from, values, y, x, to);
+        }
+    }
+}
+
+/* The plane's values in the order of a Flatten: channel, row, column. */
+static void flatten(const float *values, td_shape from, float *to) {
+    size_t plane = plane_of(from), pitch = td_pitch(from.c);
+    for (size_t c = 0; c < (size_t)from.c; c++) {
+        for (size_t p = 0; p < plane; p++) {
+            *to++ = values[p * pitch + c];
+        }
+    }
+}
+
+/* Averages, and what a Flatten stands before. */
+static void read_whole(const td_session *s, const td_route *route, const float *input) {
+    const td_synapses *syn = route->synapses;
+    td_shape from = s->plan->network->layers[syn->source].shape;
+    float *source = s->values + route->averages, *values = s->values + route->values;
+    size_t row = (size_t)from.w * td_pitch(from.c);
+    for (int y = 0; y < from.h; y++) {
+        read_row(s, syn->source, input, y, source + (size_t)y * row);
+    }
+    if (!syn->averages) {
+        flatten(source, from, values);
+        return;
+    }
+    bool flat = syn->view.flat && plane_of(syn->averaged) > 1;
+    float *averages = flat ? source + (size_t)from.h * row + TD_SLACK : values;
+    average_all(syn, from, source, averages);
+    if (flat) {
+        flatten(averages, syn->averaged, values);
+    }
+}
+
+/* Puts rows that were read without padding where they belong, and zeros around them. */
+static void pad_rows(const td_route *route, td_shape view, float *values) {
+    size_t pitch = route->pitch, row = (size_t)route->width * pitch;
+    size_t left = (size_t)route->left * pitch, inner = (size_t)view.w * pitch;
+    for (int y = 0; y < route->height; y++) {
+        float *to = values + (size_t)y * row;
+        bool is_view = y >= route->top && y < route->top + view.h;
+        memset(to, 0, (is_view ? left : row) * sizeof *to);
+        if (is_view) {
+            memset(to + left + inner, 0, (row - left - inner) * sizeof *to);
+        }
+    }
+}
+
+/* The values of a route, [height][width][pitch]. */
+static void read_values(const td_session *s, const td_route *route, const float *input) {
+    const td_synapses *syn = route->synapses;
+    td_shape from = s->plan->network->layers[syn->source].shape;
+    float *values = s->values + route->values;
+    bool whole = syn->averages || (syn->view.flat && plane_of(from) > 1);
+    bool has_padding = route->height != syn->view.h || route->width != syn->view.w;
+    if (whole) {
+        read_whole(s, route, input);
+    }
+    for (int y = syn->view.h - 1; y >= 0 && (!whole || has_padding); y--) {
+        size_t count = (size_t)syn->view.w * route->pitch;
+        float *to =
+            values +
+            ((size_t)(y + route->top) * (size_t)route->width + (size_t)route->left) * route->pitch;
+        if (whole) {
+            memmove(to, values + (size_t)y * count, count * sizeof *to);
+        } else {
+            read_row(s, syn->source, input, y, to);
+        }
+    }
+    if (has_padding) {
+        pad_rows(route, syn->view, values);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------- events
+ */
+
+static size_t list_of(const td_route *route, int y, int group, int block) {
+    return ((size_t)y * (size_t)route->synapses->groups + (size_t)group) * (size_t)route->blocks +
+           (size_t)block;
+}
+
+static td_event_row events_of(const td_session *s, const td_route *route, int y, int group,
+                              int block) {
+    size_t list = list_of(route, y, group, block), width = (size_t)route->width;
+    size_t events = route->events + list * width * (size_t)route->block;
+    return (td_event_row){s->places + events, s->event_values + events,
+                          s->starts + route->event_starts + list * (width + 1)};
+}
+
+/* Each list may overwrite the first entries of the next one, which is made after it. */
+static void list_events(const td_session *s, const td_route *route) {
+    const td_synapses *syn = route->synapses;
+    for (int y = 0; y < route->height; y++) {
+        const float *row =
+            s->values + route->values + (size_t)y * (size_t)route->width * route->pitch;
+        for (int g = 0; g < syn->groups; g++) {
+            for (int b = 0; b < route->blocks; b++) {
+                td_event_row events = events_of(s, route, y, g, b);
+                int done = b * route->block;
+                td_list_job job = {.values = row + syn->first_input + g * route->inputs + done,
+                                   .pixel_pitch = route->pitch,
+                                   .width = route->width,
+                                   .channels = route->inputs - done < route->block
+                                                   ? route->inputs - done
+                                                   : route->block,
+                                   .block = route->block,
+                                   .places = (uint32_t *)events.places,
+                                   .event_values = (float *)events.values,
+                                   .starts = (uint32_t *)events.starts};
+                s->plan->kernels->list(&job);
+            }
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------- sums
+ */
+
+/* One block of neurons under way. */
+typedef struct task {
+    const td_session *session;
+    const td_layer_plan *layer;
+    const td_block *block;
+    size_t outputs; /* registers * lanes: floats from one pixel's sums to the next's */
+    size_t row;     /* floats from one row's to the next's */
+    float *sums;    /* of pixel (0, 0) */
+    float *nowhere; /* a row for outputs that do not exist */
+} task;
+
+static float *sums_at(const task *t, int y) {
+    return t->sums + (size_t)y * t->row;
+}
+
+static void start_at_bias(const task *t) {
+    td_shape shape = t->layer->layer->shape;
+    const float *bias = t->block->bias;
+    size_t step = t->layer->layer->event_bias_per_neuron ? t->outputs : 0;
+    for (int y = 0; y < shape.h; y++) {
+        float *sums = sums_at(t, y);
+        for (int x = 0; x < shape.w; x++, sums += t->outputs, bias += step) {
+            memcpy(sums, bias, t->outputs * sizeof *sums);
+        }
+    }
+}
+
+/* Fetches a share of the weights that come next, while the current ones are used. */
+static void fetch(const float *weights, size_t count, int part, int parts) {
+    size_t share = (count + (size_t)parts - 1) / (size_t)parts;
+    const float *from = weights + (size_t)part * share;
+    for (size_t i = 0; i < share; i += 16) {
+        __builtin_prefetch(from + i, 0, 3);
+    }
+}
+
+/* Weights of one block of inputs of a route. */
+static size_t block_weights(const task *t, const td_route *route) {
+    const td_window *w = &route->synapses->window;
+    return (size_t)w->y.kernel * (size_t)w->x.kernel * (size_t)route->block * t->outputs;
+}
+
+static void slide(const task *t, const td_route *route, const float *weights, int group) {
+    const td_synapses *s = route->synapses;
+    size_t size = block_weights(t, route);
+    for (int b = 0; b < route->blocks; b++, weights += size) {
+        for (int y = 0; y < s->view.h; y++) {
+            td_slide_job job = {.sum_pitch = t->outputs,
+                                .width = route->width,
+                                .block = route->block,
+                                .row = events_of(t->session, route, y, group, b),
+                                .weights = weights};
+            for (int k = 0; k < 3; k++) {
+                int output = y + s->window.y.pad_begin - (2 - k);
+                bool exists = output >= 0 && output < t->layer->layer->shape.h;
+                job.sums[k] = (exists ? sums_at(t, output) : t->nowhere) +
+                              (s->window.x.pad_begin - 2) * (ptrdiff_t)t->outputs;
+            }
+            fetch(weights + size, size, y, s->view.h);
+            t->session->plan->kernels->slide(&job);
+        }
+    }
+}
+
+static void gather(const task *t, const td_route *route, const float *weights, int group) {
+    const td_synapses *s = route->synapses;
+    const td_axis *ys = &s->window.y, *xs = &s->window.x;
+    size_t size = block_weights(t, route), kernel_row = size / (size_t)ys->kernel;
+    td_shape shape = t->layer->layer->shape;
+    for (int b = 0; b < route->blocks; b++, weights += size) {
+        for (int y = 0; y < shape.h; y++) {
+            td_gather_job job = {.sums = sums_at(t, y),
+                                 .sum_pitch = t->outputs,
+                                 .pixels = shape.w,
+                                 .registers = t->block->registers,
+                                 .width = route->width,
+                                 .block = route->block,
+                                 .taps = xs->kernel,
+                                 .stride = xs->stride,
+                                 .pad = xs->pad_begin};
+            int first, end;
+            td_axis_taps(ys, y, s->view.h, &first, &end);
+            for (int k = first; k < end; k++, job.rows++) {
+                job.row[job.rows] = events_of(t->session, route, td_axis_input(ys, y, k), group, b);
+                job.weights[job.rows] = weights + (size_t)k * kernel_row;
+            }
+            fetch(weights + size, size, y, shape.h);
+            t->session->plan->kernels->gather(&job);
+        }
+    }
+}
+
+/* Where a window's first tap of output row y lies, padding included. */
+static const float *first_tap(const task *t, const td_route *route, int y) {
+    size_t row = (size_t)y * (size_t)route->synapses->window.y.stride;
+    return t->session->values + route->values + row * (size_t)route->width * route->pitch;
+}
+
+static void dense(const task *t, const td_route *route, const float *weights, int group) {
+    const td_synapses *s = route->synapses;
+    const td_axis *ys = &s->window.y, *xs = &s->window.x;
+    for (int y = 0; y < t->layer->layer->shape.h; y++) {
+        td_dense_job job = {.sums = sums_at(t, y),
+                            .sum_pitch = t->outputs,
+                            .pixels = t->layer->layer->shape.w,
+                            .registers = t->block->registers,
+                            .values =
+                                first_tap(t, route, y) + s->first_input + group * route->inputs,
+                            .pixel_pitch = (size_t)xs->stride * route->pitch,
+                            .tap_pitch = (size_t)xs->dilation * route->pitch,
+                            .row_pitch = (size_t)ys->dilation * (size_t)route->width * route->pitch,
+                            .rows = ys->kernel,
+                            .taps = xs->kernel,
+                            .inputs = route->inputs,
+                            .block = route->block,
+                            .weights = weights};
+        t->session->plan->kernels->dense(&job);
+    }
+}
+
+static void channelwise(const task *t, const td_route *route, const float *weights) {
+    const td_synapses *s = route->synapses;
+    const td_axis *ys = &s->window.y, *xs = &s->window.x;
+    int input = s->first_input + t->block->first - s->first_output;
+    for (int y = 0; y < t->layer->layer->shape.h; y++) {
+        td_channel_job job = {.sums = sums_at(t, y),
+                              .sum_pitch = t->outputs,
+                              .pixels = t->layer->layer->shape.w,
+                              .registers = t->block->registers,
+                              .values = first_tap(t, route, y) + input,
+                              .pixel_pitch = (size_t)xs->stride * route->pitch,
+                              .tap_pitch = (size_t)xs->dilation * route->pitch,
+                              .row_pitch =
+                                  (size_t)ys->dilation * (size_t)route->width * route->pitch,
+                              .rows = ys->kernel,
+                              .taps = xs->kernel,
+                              .weights = weights};
+        t->session->plan->kernels->channels(&job);
+    }
+}
+
+static void add_population(const task *t, int index) {
+    const td_route *route = &t->layer->routes[index];
+    const float *weights = t->block->weights[index];
+    int group = t->block->groups[index];
+    if (weights == NULL) {
+        return;
+    }
+    switch (route->form) {
+    case TD_FORM_SLIDE:
+        slide(t, route, weights, group);
+        break;
+    case TD_FORM_GATHER:
+        gather(t, route, weights, group);
+        break;
+    case TD_FORM_DENSE:
+        dense(t, route, weights, group);
+        break;
+    default:
+        channelwise(t, route, weights);
+        break;
+    }
+}
+
+/* ----------------------------------------------------------------------------------------- finish
+ */
+
+/* Spike times of one row of drives. */
+static void encode_row(const task *t, const float *sums, uint8_t *times) {
+    const td_layer_plan *l = t->layer;
+    size_t pitch = td_pitch(l->layer->shape.c);
+    int pixels = l->layer->shape.w, outputs = t->block->outputs;
+    if (l->encodes) {
+        t->session->plan->kernels->encode(&l->encoder, sums, t->outputs, pixels, outputs, times,
+                                          pitch);
+        return;
+    }
+    for (int x = 0; x < pixels; x++) {
+        for (int c = 0; c < outputs; c++) {
+            times[(size_t)x * pitch + (size_t)c] = (uint8_t)tdsnn_code_encode(
+                l->layer->code, sums[(size_t)x * t->outputs + (size_t)c]);
+        }
+    }
+}
+
+static void encode_block(const task *t) {
+    const td_layer *layer = t->layer->layer;
+    td_shape shape = layer->shape;
+    size_t row = (size_t)shape.w * td_pitch(shape.c);
+    uint8_t *times = t->session->times + t->layer->times + t->block->first;
+    for (int y = 0; y < shape.h; y++, times += row) {
+        float *sums = sums_at(t, y);
+        encode_row(t, sums, times);
+        if (layer->pair) {
+            for (size_t i = 0; i < (size_t)shape.w * t->outputs; i++) {
+                sums[i] = -sums[i];
+            }
+            encode_row(t, sums, times + (size_t)shape.h * row);
+        }
+    }
+}
+
+/* The 0.0f makes of a logit of -0 a +0. */
+static void read_out(const task *t, float *logits) {
+    td_shape shape = t->layer->layer->shape;
+    for (int c = 0; c < t->block->outputs; c++) {
+        float *to = logits + (size_t)(t->block->first + c) * plane_of(shape);
+        for (int y = 0; y < shape.h; y++) {
+            for (int x = 0; x < shape.w; x++) {
+                *to++ = sums_at(t, y)[(size_t)x * t->outputs + (size_t)c] + 0.0f;
+            }
+        }
+    }
+}
+
+static void run_block(const td_session *s, const td_layer_plan *l, int index, float *logits) {
+    const td_block *block = &l->blocks[index];
+    td_shape shape = l->layer->shape;
+    task t = {.session = s, .layer = l, .block = block};
+    t.outputs = (size_t)block->registers * (size_t)s->plan->kernels->lanes;
+    t.row = ((size_t)shape.w + 2 * TD_MARGIN) * t.outputs;
+    t.sums = s->sums + TD_MARGIN * t.outputs;
+    t.nowhere = t.sums + (size_t)shape.h * t.row;
+    start_at_bias(&t);
+    for (int k = 0; k < l->route_count; k++) {
+        add_population(&t, k);
+    }
+    if (l->layer->kind == TD_LAYER_READOUT) {
+        read_out(&t, logits);
+    } else {
+        encode_block(&t);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------- layers
+ */
+
+/* The latest, or of a pair's second half the first, of the members' times, channel by channel. */
+static void pool_pixel(const td_synapses *s, const uint8_t *times, size_t pitch, int y, int x,
+                       bool first, size_t channels, uint8_t *to) {
+    int y0, y1, x0, x1;
+    td_axis_taps(&s->window.y, y, s->view.h, &y0, &y1);
+    td_axis_taps(&s->window.x, x, s->view.w, &x0, &x1);
+    bool any = y0 < y1 && x0 < x1;
+    memset(to, first && any ? 255 : 0, channels);
+    for (int ky = y0; ky < y1; ky++) {
+        for (int kx = x0; kx < x1; kx++) {
+            const uint8_t *in =
+                times + ((size_t)td_axis_input(&s->window.y, y, ky) * (size_t)s->view.w +
+                         (size_t)td_axis_input(&s->window.x, x, kx)) *
+                            pitch;
+            if (first) {
+                for (size_t c = 0; c < channels; c++) {
+                    to[c] = in[c] < to[c] ? in[c] : to[c];
+                }
+            } else {
+                for (size_t c = 0; c < channels; c++) {
+                    to[c] = in[c] > to[c] ? in[c] : to[c];
+                }
+            }
+        }
+    }
+}
+
+static void run_pool(const td_session *s, const td_layer_plan *l) {
+    const td_synapses *syn = &l->layer->synapses[0];
+    const td_layer_plan *source = &s->plan->layers[syn->source];
+    td_shape shape = l->layer->shape;
+    size_t from_pitch = td_pitch(source->layer->shape.c), pitch = td_pitch(shape.c);
+    for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
+        const uint8_t *from = s->times + source->times + syn->first_input +
+                              (size_t)half * plane_of(source->layer->shape) * from_pitch;
+        uint8_t *to = s->times + l->times + (size_t)half * plane_of(shape) * pitch;
+        for (int y = 0; y < shape.h; y++) {
+            for (int x = 0; x < shape.w; x++, to += pitch) {
+                pool_pixel(syn, from, from_pitch, y, x, half == 1, (size_t)shape.c, to);
+            }
+        }
+    }
+}
+
+/* The sensor: the sample's values become spike times, channels innermost. */
+static void encode_input(const td_session *s, const td_layer_plan *l, const float *input) {
+    td_shape shape = l->layer->shape;
+    size_t pitch = td_pitch(shape.c), row = (size_t)shape.w * pitch;
+    uint8_t *times = s->times + l->times;
+    float *values = s->row;
+    for (int y = 0; y < shape.h; y++, times += row) {
+        read_analog(input, shape, y, pitch, values);
+        for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
+            uint8_t *to = times + (size_t)half * (size_t)shape.h * row;
+            if (l->encodes) {
+                s->plan->kernels->encode(&l->encoder, values, pitch, shape.w, shape.c, to, pitch);
+            }
+            for (size_t i = 0; i < row; i++) {
+                if (!l->encodes) {
+                    to[i] = (uint8_t)tdsnn_code_encode(l->layer->code, values[i]);
+                }
+                values[i] = -values[i];
+            }
+        }
+    }
+}
+
+static void run_layer(const td_session *s, const td_layer_plan *l, td_activity *a) {
+    if (l->layer->kind == TD_LAYER_INPUT) {
+        if (l->layer->code != NULL) {
+            encode_input(s, l, a->input);
+        }
+        return;
+    }
+    if (l->layer->kind == TD_LAYER_POOL) {
+        run_pool(s, l);
+        return;
+    }
+    for (int k = 0; k < l->route_count; k++) {
+        const td_route *route = &l->routes[k];
+        read_values(s, route, a->input);
+        if (route->form == TD_FORM_SLIDE || route->form == TD_FORM_GATHER) {
+            list_events(s, route);
+        }
+    }
+    for (int b = 0; b < l->block_count; b++) {
+        run_block(s, l, b, a->logits);
+    }
+}
+
+/* Spike times in the order of the file, [C][H][W]. */
+static void keep(const td_session *s, const td_layer_plan *l, uint8_t *to) {
+    td_shape shape = l->layer->shape;
+    size_t plane = plane_of(shape), pitch = td_pitch(shape.c);
+    for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
+        const uint8_t *from = s->times + l->times + (size_t)half * plane * pitch;
+        for (size_t c = 0; c < (size_t)shape.c; c++) {
+            for (size_t p = 0; p < plane; p++) {
+                *to++ = from[p * pitch + c];
+            }
+        }
+    }
+}
+
+void td_session_run(td_session *s, td_activity *a, bool keep_times) {
+    for (int i = 0; i < s->plan->network->layer_count; i++) {
+        const td_layer_plan *l = &s->plan->layers[i];
+        run_layer(s, l, a);
+        if (keep_times && a->times[i] != NULL) {
+            keep(s, l, a->times[i]);
+        }
+    }
+}

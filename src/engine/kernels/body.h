@@ -1,0 +1,293 @@
+/* The kernels, written once. Each instruction set's file defines
+ *     vec                       a vector of LANES floats
+ *     vec_load, vec_store       unaligned
+ *     vec_set, vec_fma(a, b, c) a * b + c
+ *     DENSE_PIXELS, DENSE_REGISTERS   the tile of `dense`, what the registers hold
+ *     encode_lanes(encoder, drives, times)    LANES spike times
+ *     decode_lanes(table, times, values)      LANES values
+ *     list_lanes(values, count, first, places, event_values)   the events among count <= LANES
+ * and VARIANT, its name; then it includes this. */
+
+#include "engine/kernels/kernels.h"
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+/* Calls f(job, n) with n = registers as a constant, so that the sums are registers. */
+#define WITH_REGISTERS(f, job)                                                                     \
+    switch ((job)->registers) {                                                                    \
+    case 1:                                                                                        \
+        f(job, 1);                                                                                 \
+        break;                                                                                     \
+    case 2:                                                                                        \
+        f(job, 2);                                                                                 \
+        break;                                                                                     \
+    case 3:                                                                                        \
+        f(job, 3);                                                                                 \
+        break;                                                                                     \
+    case 4:                                                                                        \
+        f(job, 4);                                                                                 \
+        break;                                                                                     \
+    case 5:                                                                                        \
+        f(job, 5);                                                                                 \
+        break;                                                                                     \
+    case 6:                                                                                        \
+        f(job, 6);                                                                                 \
+        break;                                                                                     \
+    case 7:                                                                                        \
+        f(job, 7);                                                                                 \
+        break;                                                                                     \
+    default:                                                                                       \
+        f(job, 8);                                                                                 \
+        break;                                                                                     \
+    }
+
+ALWAYS void load_sums(vec *sum, const float *from, const int registers) {
+    for (int r = 0; r < registers; r++) {
+        sum[r] = vec_load(from + r * LANES);
+    }
+}
+
+ALWAYS void store_sums(float *to, const vec *sum, const int registers) {
+    for (int r = 0; r < registers; r++) {
+        vec_store(to + r * LANES, sum[r]);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- gather
+ * One output pixel's sums stay in registers; the events of the taps of a kernel row are one run.
+ */
+ALWAYS void gather_row(const td_gather_job *j, const int registers) {
+    const ptrdiff_t outputs = (ptrdiff_t)registers * LANES;
+    for (int x = 0; x < j->pixels; x++) {
+        float *sums = j->sums + (size_t)x * j->sum_pitch;
+        int left = x * j->stride - j->pad, right = left + j->taps;
+        int from = left < 0 ? 0 : left, to = right > j->width ? j->width : right;
+        ptrdiff_t origin = (ptrdiff_t)left * j->block;
+        vec sum[TD_MAX_REGISTERS];
+        load_sums(sum, sums, registers);
+        for (int k = 0; k < j->rows && from < to; k++) {
+            const td_event_row *row = &j->row[k];
+            uint32_t i = row->starts[from], end = row->starts[to];
+            for (; i < end; i++) {
+                const float *w = j->weights[k] + ((ptrdiff_t)row->places[i] - origin) * outputs;
+                vec value = vec_set(row->values[i]);
+                for (int r = 0; r < registers; r++) {
+                    sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);
+                }
+            }
+        }
+        store_sums(sums, sum, registers);
+    }
+}
+
+static void gather(const td_gather_job *job) {
+    WITH_REGISTERS(gather_row, job)
+}
+
+/* ----------------------------------------------------------------------------------------- slide
+ * The sums of the 3 x 3 output pixels around an input pixel stay in registers: each event is read
+ * once and goes to all nine.
+ */
+static void slide(const td_slide_job *j) {
+    const size_t tap = (size_t)j->block * LANES;
+    vec sum[3][3]; /* [ky = 2, 1, 0][kx = 2, 1, 0] */
+    for (int row = 0; row < 3; row++) {
+        sum[row][0] = vec_load(j->sums[row]);
+        sum[row][1] = vec_load(j->sums[row] + j->sum_pitch);
+    }
+    for (int x = 0; x < j->width; x++) {
+        size_t oldest = (size_t)x * j->sum_pitch;
+        for (int row = 0; row < 3; row++) {
+            sum[row][2] = vec_load(j->sums[row] + oldest + 2 * j->sum_pitch);
+        }
+        uint32_t i = j->row.starts[x], end = j->row.starts[x + 1];
+        uint32_t origin = (uint32_t)x * (uint32_t)j->block;
+        for (; i < end; i++) {
+            const float *w = j->weights + (size_t)(j->row.places[i] - origin) * LANES;
+            vec value = vec_set(j->row.values[i]);
+            for (int row = 0; row < 3; row++) {
+                for (int column = 0; column < 3; column++) {
+                    sum[row][column] = vec_fma(vec_load(w + (size_t)(8 - 3 * row - column) * tap),
+                                               value, sum[row][column]);
+                }
+            }
+        }
+        for (int row = 0; row < 3; row++) {
+            vec_store(j->sums[row] + oldest, sum[row][0]);
+            sum[row][0] = sum[row][1];
+            sum[row][1] = sum[row][2];
+        }
+    }
+    for (int row = 0; row < 3; row++) {
+        float *end = j->sums[row] + (size_t)j->width * j->sum_pitch;
+        vec_store(end, sum[row][0]);
+        vec_store(end + j->sum_pitch, sum[row][1]);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------- dense
+ * A tile of pixels x outputs stays in registers over the whole sum.
+ */
+ALWAYS void dense_tile(const td_dense_job *j, int first, const int pixels, const int registers) {
+    float *sums = j->sums + (size_t)first * j->sum_pitch;
+    const float *values = j->values + (size_t)first * j->pixel_pitch, *w = j->weights;
+    vec sum[DENSE_PIXELS][DENSE_REGISTERS];
+    for (int p = 0; p < pixels; p++) {
+        load_sums(sum[p], sums + (size_t)p * j->sum_pitch, registers);
+    }
+    for (int done = 0; done < j->inputs; done += j->block) {
+        int channels = j->inputs - done < j->block ? j->inputs - done : j->block;
+        for (int ky = 0; ky < j->rows; ky++) {
+            for (int kx = 0; kx < j->taps; kx++, w += (size_t)j->block * registers * LANES) {
+                const float *in =
+                    values + (size_t)ky * j->row_pitch + (size_t)kx * j->tap_pitch + (size_t)done;
+                for (int c = 0; c < channels; c++) {
+                    vec weights[DENSE_REGISTERS];
+                    load_sums(weights, w + (size_t)c * registers * LANES, registers);
+                    for (int p = 0; p < pixels; p++) {
+                        vec value = vec_set(in[(size_t)p * j->pixel_pitch + (size_t)c]);
+                        for (int r = 0; r < registers; r++) {
+                            sum[p][r] = vec_fma(weights[r], value, sum[p][r]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for (int p = 0; p < pixels; p++) {
+        store_sums(sums + (size_t)p * j->sum_pitch, sum[p], registers);
+    }
+}
+
+/* Tiles of nearly equal size: 8 pixels are 4 + 4, not 6 + 2. */
+ALWAYS void dense_row(const td_dense_job *j, const int registers) {
+    int tiles = (j->pixels + DENSE_PIXELS - 1) / DENSE_PIXELS;
+    for (int t = 0, first = 0; t < tiles; t++) {
+        int pixels = (j->pixels - first + tiles - t - 1) / (tiles - t);
+        switch (pixels) {
+        case 1:
+            dense_tile(j, first, 1, registers);
+            break;
+        case 2:
+            dense_tile(j, first, 2, registers);
+            break;
+        case 3:
+            dense_tile(j, first, 3, registers);
+            break;
+        case 4:
+            dense_tile(j, first, 4, registers);
+            break;
+        case 5:
+            dense_tile(j, first, 5, registers);
+            break;
+        default:
+            dense_tile(j, first, DENSE_PIXELS, registers);
+            break;
+        }
+        first += pixels;
+    }
+}
+
+static void dense(const td_dense_job *job) {
+    switch (job->registers) {
+    case 1:
+        dense_row(job, 1);
+        break;
+#if DENSE_REGISTERS > 2
+    case 2:
+        dense_row(job, 2);
+        break;
+    case 3:
+        dense_row(job, 3);
+        break;
+#endif
+    default:
+        dense_row(job, DENSE_REGISTERS);
+        break;
+    }
+}
+
+/* -------------------------------------------------------------------------------------- channels
+ */
+ALWAYS void channel_row(const td_channel_job *j, const int registers) {
+    for (int x = 0; x < j->pixels; x++) {
+        float *sums = j->sums + (size_t)x * j->sum_pitch;
+        const float *w = j->weights;
+        vec sum[TD_MAX_REGISTERS];
+        load_sums(sum, sums, registers);
+        for (int ky = 0; ky < j->rows; ky++) {
+            const float *in = j->values + (size_t)x * j->pixel_pitch + (size_t)ky * j->row_pitch;
+            for (int kx = 0; kx < j->taps; kx++, in += j->tap_pitch, w += registers * LANES) {
+                for (int r = 0; r < registers; r++) {
+                    sum[r] = vec_fma(vec_load(w + r * LANES), vec_load(in + r * LANES), sum[r]);
+                }
+            }
+        }
+        store_sums(sums, sum, registers);
+    }
+}
+
+static void channels(const td_channel_job *job) {
+    WITH_REGISTERS(channel_row, job)
+}
+
+/* ----------------------------------------------------------------------------- encode and decode
+ */
+static void encode(const td_encoder *encoder, const float *drives, size_t sum_pitch, int pixels,
+                   int channels, uint8_t *times, size_t time_pitch) {
+    for (int p = 0; p < pixels; p++) {
+        const float *from = drives + (size_t)p * sum_pitch;
+        uint8_t *to = times + (size_t)p * time_pitch;
+        int c = 0;
+        for (; c + LANES <= channels; c += LANES) {
+            encode_lanes(encoder, from + c, to + c);
+        }
+        if (c < channels) { /* the bytes behind may be another thread's */
+            uint8_t rest[LANES];
+            encode_lanes(encoder, from + c, rest);
+            for (int i = 0; c + i < channels; i++) {
+                to[c + i] = rest[i];
+            }
+        }
+    }
+}
+
+static void decode(const float *table, const uint8_t *times, float *values, size_t count) {
+    for (size_t i = 0; i < count; i += LANES) {
+        decode_lanes(table, times + i, values + i);
+    }
+}
+
+static void list(const td_list_job *j) {
+    size_t n = 0;
+    for (int x = 0; x < j->width; x++) {
+        const float *values = j->values + (size_t)x * j->pixel_pitch;
+        uint32_t first = (uint32_t)x * (uint32_t)j->block;
+        j->starts[x] = (uint32_t)n;
+        for (int c = 0; c < j->channels; c += LANES) {
+            int count = j->channels - c < LANES ? j->channels - c : LANES;
+            n += list_lanes(values + c, count, first + (uint32_t)c, j->places + n,
+                            j->event_values + n);
+        }
+    }
+    j->starts[j->width] = (uint32_t)n;
+}
+
+#define TABLE_NAME(variant) td_kernels_##variant
+#define TABLE_OF(variant) TABLE_NAME(variant)
+#define TEXT_OF(variant) #variant
+#define NAME_OF(variant) TEXT_OF(variant)
+
+extern const td_kernels TABLE_OF(VARIANT);
+const td_kernels TABLE_OF(VARIANT) = {
+    .name = NAME_OF(VARIANT),
+    .lanes = LANES,
+    .dense_registers = DENSE_REGISTERS,
+    .gather = gather,
+    .slide = slide,
+    .dense = dense,
+    .channels = channels,
+    .encode = encode,
+    .decode = decode,
+    .list = list,
+};

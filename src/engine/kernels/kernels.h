@@ -1,0 +1,120 @@
+/* The inner loops of the event engine, once for each instruction set. Every variant adds in the
+ * normative order (docs/exactness.md), lanes are different neurons, and each fused multiply-add
+ * rounds once: so all give the same bits. */
+#ifndef TD_ENGINE_KERNELS_KERNELS_H
+#define TD_ENGINE_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The most vector registers that hold the sums of one pixel. */
+#define TD_MAX_REGISTERS 8
+/* Kernel rows that the event kernels take at once; taller windows run densely. */
+#define TD_MAX_ROWS 16
+/* Elements that kernels may read behind the end of a buffer, or write behind a list of events. */
+#define TD_SLACK 64
+
+/* The events of one row of a population and one block of its channels, pixel by pixel, channels
+ * ascending. */
+typedef struct td_event_row {
+    const uint32_t *places; /* x * block + channel in the block */
+    const float *values;    /* what each spike stands for; never 0 */
+    const uint32_t *starts; /* [width + 1]: the first event of each pixel */
+} td_event_row;
+
+/* Events onto one row of output pixels. */
+typedef struct td_gather_job {
+    float *sums; /* [pixels], sum_pitch floats apart; registers * lanes outputs each */
+    size_t sum_pitch;
+    int pixels, registers;
+    int width;       /* input pixels of a row */
+    int block;       /* channels of the block: the pitch of td_event_row.places */
+    int taps;        /* of a kernel row */
+    int stride, pad; /* output x reads the inputs x * stride - pad .. + taps - 1 */
+    int rows;        /* kernel rows that are present */
+    td_event_row row[TD_MAX_ROWS];
+    const float *weights[TD_MAX_ROWS]; /* [taps][block][registers * lanes], of each row */
+} td_gather_job;
+
+/* Events of one input row onto the three output rows that a 3x3 kernel of stride 1 reaches. */
+typedef struct td_slide_job {
+    float *sums[3]; /* the output rows of ky = 2, 1, 0, from output pixel pad - 2 on; each has
+                     * width + 2 pixels, of `lanes` outputs */
+    size_t sum_pitch;
+    int width, block;
+    td_event_row row;
+    const float *weights; /* [3][3][block][lanes] */
+} td_slide_job;
+
+/* One row of output pixels, densely: every input counts, also if it is 0. */
+typedef struct td_dense_job {
+    float *sums;
+    size_t sum_pitch;
+    int pixels, registers;
+    const float *values; /* channel 0 at tap (0, 0) of output pixel 0; padding is there, as zeros */
+    size_t pixel_pitch;  /* floats from one output pixel's input to the next's */
+    size_t tap_pitch;    /* from one tap of a kernel row to the next */
+    size_t row_pitch;    /* from one kernel row to the next */
+    int rows, taps;
+    int inputs, block;    /* channels, and how many a block of the packed weights has */
+    const float *weights; /* [blocks][rows][taps][block][registers * lanes] */
+} td_dense_job;
+
+/* One row of output pixels; every output reads the one input channel of its own index. */
+typedef struct td_channel_job {
+    float *sums;
+    size_t sum_pitch;
+    int pixels, registers;
+    const float *values;
+    size_t pixel_pitch, tap_pitch, row_pitch; /* as in td_dense_job */
+    int rows, taps;
+    const float *weights; /* [rows][taps][registers * lanes] */
+} td_channel_job;
+
+/* Finds a drive's spike time by compares alone (encoder.h). */
+typedef struct td_encoder {
+    float shift;             /* what is added to the drive */
+    uint32_t lowest;         /* bits of the least sum that counts */
+    int dropped;             /* low bits of the sum that a bucket leaves out */
+    uint32_t last;           /* the last bucket */
+    const float *thresholds; /* [last + 1]: the one distinct threshold in each, or +inf */
+    const uint32_t *times;   /* [last + 1]: spike time up to it, and beyond it << 8 */
+} td_encoder;
+
+/* A row of values as lists of events. */
+typedef struct td_list_job {
+    const float *values; /* of the block's first channel; TD_SLACK readable behind the row */
+    size_t pixel_pitch;
+    int width, channels; /* of the block that exist */
+    int block;           /* pitch of the places */
+    uint32_t *places;
+    float *event_values;
+    uint32_t *starts; /* [width + 1] */
+} td_list_job;
+
+typedef struct td_kernels {
+    const char *name;    /* scalar, avx2, avx512, neon */
+    int lanes;           /* outputs a register */
+    int dense_registers; /* the most that `dense` takes; the others take TD_MAX_REGISTERS */
+    void (*gather)(const td_gather_job *job);
+    void (*slide)(const td_slide_job *job);
+    void (*dense)(const td_dense_job *job);
+    void (*channels)(const td_channel_job *job);
+    /* times[p * time_pitch + c] of pixels x channels drives, sum_pitch apart. */
+    void (*encode)(const td_encoder *encoder, const float *drives, size_t sum_pitch, int pixels,
+                   int channels, uint8_t *times, size_t time_pitch);
+    /* values[i] = table[times[i]]; up to TD_SLACK more are read and written. */
+    void (*decode)(const float *table, const uint8_t *times, float *values, size_t count);
+    void (*list)(const td_list_job *job);
+} td_kernels;
+
+/* The kernels of one instruction set, NULL if this build or processor has none of that name; the
+ * widest one for name == NULL, lowered by the environment's TDSNN_CPU (scalar, avx2, avx512,
+ * neon). */
+const td_kernels *td_kernels_find(const char *name);
+
+/* Variant `index` in ascending order, for tests and benchmarks; NULL behind the last, and for one
+ * that this processor does not run *runs is false. */
+const td_kernels *td_kernels_at(int index, int *runs);
+
+#endif

@@ -1,0 +1,40 @@
+/* Plain C: what every processor runs, and what the others are compared with. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "engine/kernels/kernels.h"
+
+#define VARIANT scalar
+#define LANES 4
+#define DENSE_PIXELS 6
+#define DENSE_REGISTERS 2
+
+typedef struct vec {
+    float lane[LANES];
+} vec;
+
+static inline vec vec_load(const float *from) {
+    vec a;
+    memcpy(a.lane, from, sizeof a.lane);
+    return a;
+}
+
+static inline void vec_store(float *to, vec a) {
+    memcpy(to, a.lane, sizeof a.lane);
+}
+
+static inline vec vec_set(float x) {
+    return (vec){{x, x, x, x}};
+}
+
+static inline vec vec_fma(vec a, vec b, vec c) {
+    for (int i = 0; i < LANES; i++) {
+        c.lane[i] = fmaf(a.lane[i], b.lane[i], c.lane[i]);
+    }
+    return c;
+}
+
+#include "engine/kernels/lookups.h"
+/* the kernels over all of it */
+#include "engine/kernels/body.h"

@@ -1,0 +1,536 @@
+#include "engine/plan.h"
+
+#include <string.h>
+
+/* What the kernels cost, in cycles of a core that loads two vectors and starts two fused
+ * multiply-adds a cycle (docs/performance.md has how near that comes). */
+#define MISPREDICTED 14.0 /* the end of a run of events is seldom foreseen */
+#define CALL 20.0
+
+/* Weights of one block of inputs, in bytes, that the first-level cache should hold. */
+#define CACHED_WEIGHTS 40000
+
+const char *td_form_name(td_form form) {
+    static const char *const names[] = {"slide", "gather", "dense", "channels"};
+    return names[form];
+}
+
+static size_t plane_of(td_shape shape) {
+    return (size_t)shape.h * (size_t)shape.w;
+}
+
+static int ceil_div(int a, int b) {
+    return (a + b - 1) / b;
+}
+
+/* ------------------------------------------------------------------------------------------ forms
+ */
+
+static bool is_channelwise(const td_synapses *s) {
+    return s->groups == s->inputs && s->groups == s->outputs;
+}
+
+static bool slides_along(const td_axis *a, int outputs, int inputs) {
+    return a->kernel == 3 && a->stride == 1 && a->dilation == 1 && a->pad_begin <= TD_MARGIN &&
+           outputs <= inputs + TD_MARGIN && outputs >= inputs + a->pad_begin - TD_MARGIN;
+}
+
+/* Whether all that events of the view reach are pixels of the layer, or of its rows' margins. */
+static bool can_slide(const td_layer *layer, const td_synapses *s) {
+    return slides_along(&s->window.y, layer->shape.h, s->view.h) &&
+           slides_along(&s->window.x, layer->shape.w, s->view.w);
+}
+
+static bool can_gather(const td_synapses *s) {
+    return s->window.x.dilation == 1 && s->window.y.kernel <= TD_MAX_ROWS;
+}
+
+static double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
+/* Predicted cycles of a population onto `registers` of neighbouring outputs, all pixels. */
+static double predict(const td_layer *layer, const td_synapses *s, td_form form, int registers,
+                      double density) {
+    double pixels = (double)plane_of(layer->shape), r = registers;
+    double inputs = s->inputs / s->groups, rows = s->window.y.kernel;
+    double taps = rows * s->window.x.kernel;
+    double blocks = ceil_div(s->inputs / s->groups, TD_CHANNEL_BLOCK);
+    switch (form) {
+    case TD_FORM_SLIDE: {
+        double read = (double)plane_of(s->view);
+        return read * (inputs * density * 11.0 / 2.0 + blocks * (9.0 + MISPREDICTED));
+    }
+    case TD_FORM_GATHER: {
+        double runs = taps == rows * rows ? rows * blocks : rows;
+        return pixels * (taps * inputs * density * (r + 2.0) / 2.0 + runs * MISPREDICTED + r);
+    }
+    case TD_FORM_DENSE: {
+        int tiles = ceil_div(layer->shape.w, 6);
+        double tile = (double)layer->shape.w / tiles;
+        double step = larger(larger(tile * r, tile + r) / 2.0, 4.0); /* 4: latency of the chain */
+        return (double)layer->shape.h * tiles * (taps * inputs * step + CALL) * 1.1;
+    }
+    default:
+        return pixels * (taps * larger(r, 4.0) + CALL);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- choices
+ */
+
+/* Registers that gather: as many as keep a block's weights in the first-level cache. */
+static int gather_registers(const td_plan *p, const td_synapses *s) {
+    int taps = s->window.y.kernel * s->window.x.kernel;
+    int channels =
+        s->inputs / s->groups < TD_CHANNEL_BLOCK ? s->inputs / s->groups : TD_CHANNEL_BLOCK;
+    int most = CACHED_WEIGHTS / (taps * channels * p->kernels->lanes * (int)sizeof(float));
+    return most < 1 ? 1 : most > TD_MAX_REGISTERS ? TD_MAX_REGISTERS : most;
+}
+
+/* The registers of a layer's blocks and the form of its largest population, by prediction. */
+typedef struct choice {
+    td_form form;
+    int registers;
+    double cycles; /* of all outputs */
+} choice;
+
+static void consider(choice *best, const td_plan *p, const td_layer *layer, const td_synapses *s,
+                     td_form form, int most, double density) {
+    int all = ceil_div(s->outputs / s->groups, p->kernels->lanes);
+    int blocks = ceil_div(all, most), registers = ceil_div(all, blocks);
+    double cycles = s->groups * blocks * predict(layer, s, form, registers, density);
+    if (best->cycles < 0.0 || cycles < best->cycles) {
+        *best = (choice){form, registers, cycles};
+    }
+}
+
+static choice choose(const td_plan *p, const td_layer *layer, const td_synapses *s,
+                     double density) {
+    choice best = {TD_FORM_DENSE, 1, -1.0};
+    if (is_channelwise(s)) {
+        int all = ceil_div(s->outputs, p->kernels->lanes);
+        int registers = all < TD_MAX_REGISTERS ? all : TD_MAX_REGISTERS;
+        double cycles =
+            ceil_div(all, registers) * predict(layer, s, TD_FORM_CHANNELS, registers, density);
+        return (choice){TD_FORM_CHANNELS, registers, cycles};
+    }
+    consider(&best, p, layer, s, TD_FORM_DENSE, p->kernels->dense_registers, density);
+    if (can_gather(s)) {
+        consider(&best, p, layer, s, TD_FORM_GATHER, gather_registers(p, s), density);
+    }
+    if (can_slide(layer, s)) {
+        consider(&best, p, layer, s, TD_FORM_SLIDE, 1, density);
+    }
+    return best;
+}
+
+/* The form of a population where another has chosen the registers. */
+static td_form form_for(const td_plan *p, const td_layer *layer, const td_synapses *s,
+                        int registers, double density) {
+    if (is_channelwise(s)) {
+        return TD_FORM_CHANNELS;
+    }
+    bool dense = registers <= p->kernels->dense_registers;
+    if (registers == 1 && can_slide(layer, s)) {
+        return !dense || predict(layer, s, TD_FORM_SLIDE, 1, density) <
+                             predict(layer, s, TD_FORM_DENSE, 1, density)
+                   ? TD_FORM_SLIDE
+                   : TD_FORM_DENSE;
+    }
+    if (!can_gather(s)) {
+        return TD_FORM_DENSE;
+    }
+    return !dense || predict(layer, s, TD_FORM_GATHER, registers, density) <
+                         predict(layer, s, TD_FORM_DENSE, registers, density)
+               ? TD_FORM_GATHER
+               : TD_FORM_DENSE;
+}
+
+static uint64_t weight_count(const td_synapses *s, const td_layer *layer) {
+    return (uint64_t)s->outputs * (uint64_t)(s->inputs / s->groups) *
+           (uint64_t)(s->window.y.kernel * s->window.x.kernel) * plane_of(layer->shape);
+}
+
+/* ----------------------------------------------------------------------------------------- routes
+ */
+
+/* Nearly every average is an event. */
+static double density_of(const double *densities, const td_synapses *s) {
+    double density = densities == NULL ? 0.5 : densities[s->source];
+    return s->averages ? 1.0 : density;
+}
+
+/* Values that the window reads along an axis, padding included; at least the view itself. */
+static int padded(const td_axis *a, int outputs, int size, int *before) {
+    int last = (outputs - 1) * a->stride - a->pad_begin + (a->kernel - 1) * a->dilation;
+    *before = a->pad_begin;
+    int end = last >= size ? last + 1 : size;
+    return a->pad_begin + end;
+}
+
+static void shape_route(td_route *route, const td_layer *layer) {
+    const td_synapses *s = route->synapses;
+    route->inputs = s->inputs / s->groups;
+    bool one_tap = s->window.y.kernel == 1 && s->window.x.kernel == 1;
+    int most = !one_tap ? TD_CHANNEL_BLOCK : s->view.h * s->view.w == 1 ? route->inputs : 64;
+    route->block = route->inputs < most ? route->inputs : most;
+    route->blocks = ceil_div(route->inputs, route->block);
+    route->pitch = td_pitch(s->view.c);
+    route->height = s->view.h;
+    route->width = s->view.w;
+    if (route->form == TD_FORM_DENSE || route->form == TD_FORM_CHANNELS) {
+        route->height = padded(&s->window.y, layer->shape.h, s->view.h, &route->top);
+        route->width = padded(&s->window.x, layer->shape.w, s->view.w, &route->left);
+    }
+}
+
+static bool has_lists(const td_route *route) {
+    return route->form == TD_FORM_SLIDE || route->form == TD_FORM_GATHER;
+}
+
+/* Places the route's values and events behind those of the layer's routes before it. */
+static tdsnn_status place_route(tdsnn_context *ctx, const td_plan *p, td_route *route,
+                                size_t *values, size_t *events, size_t *starts) {
+    const td_synapses *s = route->synapses;
+    size_t size, lists, averaged = 0;
+    bool fits = td_size_mul((size_t)route->height * (size_t)route->width, route->pitch, &size) &&
+                td_size_add(size, TD_SLACK, &size);
+    route->values = *values;
+    fits = fits && td_size_add(*values, size, values);
+    /* averages, and flattened planes, are read from the source as it is */
+    td_shape from = p->network->layers[s->source].shape;
+    if (s->averages || (s->view.flat && plane_of(from) > 1)) {
+        route->averages = *values;
+        averaged = plane_of(from) * td_pitch(from.c) + TD_SLACK;
+        if (s->averages) {
+            averaged += plane_of(s->averaged) * td_pitch(s->averaged.c) + TD_SLACK;
+        }
+        fits = fits && td_size_add(*values, averaged, values);
+    }
+    if (has_lists(route)) {
+        size_t rows = (size_t)s->view.h * (size_t)s->groups * (size_t)route->blocks;
+        route->events = *events;
+        route->event_starts = *starts;
+        fits = fits && td_size_mul(rows, (size_t)s->view.w * (size_t)route->block, &lists) &&
+               td_size_add(*events, lists + TD_SLACK, events) &&
+               td_size_add(*starts, rows * ((size_t)s->view.w + 1), starts);
+    }
+    return fits ? TDSNN_OK
+                : td_error(ctx, TDSNN_ERR_UNSUPPORTED,
+                           "a layer that reads %dx%dx%d values is too large to run", s->view.c,
+                           s->view.h, s->view.w);
+}
+
+/* ----------------------------------------------------------------------------------------- blocks
+ */
+
+/* Where blocks must end: at the borders of every population's groups. */
+static bool is_border(const td_layer *layer, int channel) {
+    for (int k = 0; k < layer->synapse_count; k++) {
+        const td_synapses *s = &layer->synapses[k];
+        int at = channel - s->first_output, outputs = s->outputs / s->groups;
+        if (at == 0 || at == s->outputs ||
+            (at > 0 && at < s->outputs && !is_channelwise(s) && at % outputs == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Cuts the channels first .. end - 1 into blocks of nearly equal numbers of registers. */
+static int cut(const td_plan *p, int first, int end, int registers, td_block *blocks) {
+    int lanes = p->kernels->lanes, all = ceil_div(end - first, lanes);
+    int count = ceil_div(all, registers);
+    for (int i = 0; i < count && blocks != NULL; i++) {
+        int here = ceil_div(all, count - i), outputs = here * lanes;
+        outputs = outputs < end - first ? outputs : end - first;
+        blocks[i] = (td_block){.first = first, .outputs = outputs, .registers = here};
+        all -= here;
+        first += outputs;
+    }
+    return count;
+}
+
+/* All blocks of a layer; with blocks == NULL their number alone. */
+static int cut_all(const td_plan *p, const td_layer *layer, int registers, td_block *blocks) {
+    int count = 0;
+    for (int first = 0, end = 1; end <= layer->shape.c; end++) {
+        if (end == layer->shape.c || is_border(layer, end)) {
+            count += cut(p, first, end, registers, blocks == NULL ? NULL : blocks + count);
+            first = end;
+        }
+    }
+    return count;
+}
+
+static tdsnn_status pack_bias(td_plan *p, const td_layer *layer, td_block *block) {
+    size_t outputs = (size_t)block->registers * (size_t)p->kernels->lanes;
+    size_t plane = plane_of(layer->shape), count = layer->event_bias_per_neuron ? plane : 1;
+    float *bias = td_arena_alloc(p->arena, count * outputs, sizeof *bias);
+    for (size_t i = 0; bias != NULL && i < count; i++) {
+        for (int o = 0; o < block->outputs; o++) {
+            bias[i * outputs + (size_t)o] = td_layer_event_bias(layer, block->first + o, (int)i);
+        }
+    }
+    block->bias = bias;
+    return bias == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+}
+
+/* [kh][kw][registers * lanes] of a depthwise window. */
+static void pack_channels(float *to, const td_synapses *s, const td_block *block, size_t outputs) {
+    size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
+    for (size_t k = 0; k < window; k++) {
+        for (int o = 0; o < block->outputs; o++) {
+            to[k * outputs + (size_t)o] =
+                s->weights[(size_t)(block->first - s->first_output + o) * window + k];
+        }
+    }
+}
+
+static void pack_inputs(float *to, const td_route *route, const td_block *block, size_t outputs) {
+    const td_synapses *s = route->synapses;
+    size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
+    size_t inputs = (size_t)route->inputs, pitch = (size_t)route->block;
+    for (size_t b = 0; b < (size_t)route->blocks; b++) {
+        for (size_t k = 0; k < window; k++) {
+            for (size_t c = 0; c < pitch; c++, to += outputs) {
+                for (int o = 0; b * pitch + c < inputs && o < block->outputs; o++) {
+                    size_t output = (size_t)(block->first - s->first_output + o);
+                    to[o] = s->weights[(output * inputs + b * pitch + c) * window + k];
+                }
+            }
+        }
+    }
+}
+
+static tdsnn_status pack_weights(td_plan *p, const td_layer_plan *l, td_block *block) {
+    const float **weights = td_arena_alloc(p->arena, (size_t)l->route_count, sizeof *weights);
+    int *groups = td_arena_alloc(p->arena, (size_t)l->route_count, sizeof *groups);
+    if (weights == NULL || groups == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    size_t outputs = (size_t)block->registers * (size_t)p->kernels->lanes;
+    for (int k = 0; k < l->route_count; k++) {
+        const td_route *route = &l->routes[k];
+        const td_synapses *s = route->synapses;
+        int at = block->first - s->first_output;
+        if (at < 0 || at >= s->outputs) {
+            continue;
+        }
+        size_t rows =
+            route->form == TD_FORM_CHANNELS ? 1 : (size_t)route->blocks * (size_t)route->block;
+        size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
+        float *packed = td_arena_alloc(p->arena, rows * window * outputs, sizeof *packed);
+        if (packed == NULL) {
+            return TDSNN_ERR_RUNTIME;
+        }
+        if (route->form == TD_FORM_CHANNELS) {
+            pack_channels(packed, s, block, outputs);
+        } else {
+            pack_inputs(packed, route, block, outputs);
+        }
+        weights[k] = packed;
+        groups[k] = at / (s->outputs / s->groups);
+    }
+    block->weights = weights;
+    block->groups = groups;
+    return TDSNN_OK;
+}
+
+/* ----------------------------------------------------------------------------------------- layers
+ */
+
+static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l,
+                                const double *densities, int *registers) {
+    const td_layer *layer = l->layer;
+    l->route_count = layer->synapse_count;
+    l->routes = td_arena_alloc(p->arena, (size_t)l->route_count, sizeof *l->routes);
+    l->cycles = td_arena_alloc(p->arena, (size_t)l->route_count, sizeof *l->cycles);
+    if (l->routes == NULL || l->cycles == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    int largest = 0;
+    for (int k = 1; k < l->route_count; k++) {
+        largest = weight_count(&layer->synapses[k], layer) >
+                          weight_count(&layer->synapses[largest], layer)
+                      ? k
+                      : largest;
+    }
+    const td_synapses *main = &layer->synapses[largest];
+    *registers = choose(p, layer, main, density_of(densities, main)).registers;
+    for (int k = 0; k < l->route_count; k++) {
+        const td_synapses *s = &layer->synapses[k];
+        bool dense_only = !is_channelwise(s) && !can_gather(s);
+        int most = dense_only ? p->kernels->dense_registers : TD_MAX_REGISTERS;
+        *registers = *registers < most ? *registers : most;
+    }
+    size_t values = 0, events = 0, starts = 0;
+    for (int k = 0; k < l->route_count; k++) {
+        td_route *route = &l->routes[k];
+        const td_synapses *s = &layer->synapses[k];
+        double density = density_of(densities, s);
+        route->synapses = s;
+        route->form = form_for(p, layer, s, *registers, density);
+        shape_route(route, layer);
+        tdsnn_status status = place_route(ctx, p, route, &values, &events, &starts);
+        if (status != TDSNN_OK) {
+            return status;
+        }
+        int blocks = ceil_div(is_channelwise(s) ? s->outputs : s->outputs / s->groups,
+                              *registers * p->kernels->lanes);
+        l->cycles[k] = (is_channelwise(s) ? 1 : s->groups) * blocks *
+                       predict(layer, s, route->form, *registers, density);
+    }
+    p->values_size = values > p->values_size ? values : p->values_size;
+    p->events_size = events > p->events_size ? events : p->events_size;
+    p->starts_size = starts > p->starts_size ? starts : p->starts_size;
+    return TDSNN_OK;
+}
+
+static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l, int registers) {
+    const td_layer *layer = l->layer;
+    l->block_count = cut_all(p, layer, registers, NULL);
+    l->blocks = td_arena_alloc(p->arena, (size_t)l->block_count, sizeof *l->blocks);
+    if (l->blocks == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    cut_all(p, layer, registers, l->blocks);
+    for (int b = 0; b < l->block_count; b++) {
+        td_block *block = &l->blocks[b];
+        if (pack_bias(p, layer, block) != TDSNN_OK || pack_weights(p, l, block) != TDSNN_OK) {
+            return TDSNN_ERR_RUNTIME;
+        }
+        size_t outputs = (size_t)block->registers * (size_t)p->kernels->lanes, sums;
+        size_t row = (size_t)layer->shape.w + 2 * TD_MARGIN;
+        /* one row more takes the sums of output rows that are not there */
+        if (!td_size_mul(((size_t)layer->shape.h + 1) * row, outputs, &sums)) {
+            return td_error(ctx, TDSNN_ERR_UNSUPPORTED, "layer '%s' is too large to run",
+                            layer->name);
+        }
+        p->sums_size = sums > p->sums_size ? sums : p->sums_size;
+    }
+    return TDSNN_OK;
+}
+
+static tdsnn_status plan_layer(tdsnn_context *ctx, td_plan *p, int index, const double *densities) {
+    td_layer_plan *l = &p->layers[index];
+    const td_layer *layer = &p->network->layers[index];
+    l->layer = layer;
+    l->density = densities == NULL ? 0.5 : densities[index];
+    size_t row = (size_t)layer->shape.w * td_pitch(layer->shape.c);
+    p->row_size = row > p->row_size ? row : p->row_size;
+    tdsnn_status status = TDSNN_OK;
+    if (layer->code != NULL && layer->kind != TD_LAYER_POOL) {
+        status = td_encoder_create(p->arena, layer->code, &l->encoder, &l->encodes);
+    }
+    if (status != TDSNN_OK || layer->kind == TD_LAYER_INPUT || layer->kind == TD_LAYER_POOL) {
+        return status;
+    }
+    int registers;
+    status = plan_routes(ctx, p, l, densities, &registers);
+    return status != TDSNN_OK ? status : plan_blocks(ctx, p, l, registers);
+}
+
+/* ----------------------------------------------------------------------------------------- memory
+ */
+
+static size_t times_of(const td_layer *layer) {
+    size_t size = plane_of(layer->shape) * td_pitch(layer->shape.c) * (layer->pair ? 2 : 1);
+    return layer->code == NULL ? 0 : (size + TD_SLACK + 63) / 64 * 64;
+}
+
+/* The last layer that reads each one. */
+static void find_last_readers(const td_network *n, int *last) {
+    for (int i = 0; i < n->layer_count; i++) {
+        last[i] = i;
+        for (int k = 0; k < n->layers[i].synapse_count; k++) {
+            last[n->layers[i].synapses[k].source] = i;
+        }
+    }
+}
+
+/* Spike times of layer i go to the lowest place that no layer alive at the same time has. */
+static size_t find_place(const td_plan *p, const int *last, int i) {
+    const td_network *n = p->network;
+    size_t place = 0, size = times_of(&n->layers[i]);
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int k = 0; k < i; k++) {
+            size_t start = p->layers[k].times, end = start + times_of(&n->layers[k]);
+            if (last[k] >= i && start < place + size && place < end) {
+                place = end;
+                moved = true;
+            }
+        }
+    }
+    return place;
+}
+
+static tdsnn_status plan_times(tdsnn_context *ctx, td_plan *p) {
+    int count = p->network->layer_count;
+    int *last = td_alloc(ctx, (size_t)count, sizeof *last);
+    if (last == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    find_last_readers(p->network, last);
+    for (int i = 0; i < count; i++) {
+        p->layers[i].times = find_place(p, last, i);
+        size_t end = p->layers[i].times + times_of(&p->network->layers[i]);
+        p->times_size = end > p->times_size ? end : p->times_size;
+    }
+    td_free(last);
+    return TDSNN_OK;
+}
+
+static tdsnn_status fill(tdsnn_context *ctx, td_plan *p, const double *densities) {
+    p->arena = td_arena_create(ctx);
+    if (p->arena == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    p->layers = td_arena_alloc(p->arena, (size_t)p->network->layer_count, sizeof *p->layers);
+    tdsnn_status status = p->layers == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+    for (int i = 0; i < p->network->layer_count && status == TDSNN_OK; i++) {
+        status = plan_layer(ctx, p, i, densities);
+    }
+    return status != TDSNN_OK ? status : plan_times(ctx, p);
+}
+
+tdsnn_status td_plan_create(tdsnn_context *ctx, const td_network *network,
+                            const td_kernels *kernels, const double *densities, td_plan **plan) {
+    td_plan *p = td_alloc(ctx, 1, sizeof *p);
+    if (p == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    p->network = network;
+    p->kernels = kernels;
+    tdsnn_status status = fill(ctx, p, densities);
+    if (status != TDSNN_OK) {
+        td_plan_destroy(p);
+        return status;
+    }
+    *plan = p;
+    return TDSNN_OK;
+}
+
+void td_plan_destroy(td_plan *p) {
+    if (p != NULL) {
+        td_arena_destroy(p->arena);
+        td_free(p);
+    }
+}
+
+td_plan_row td_plan_describe(const td_plan *p, int layer, int index) {
+    const td_layer_plan *l = &p->layers[layer];
+    const td_route *route = &l->routes[index];
+    return (td_plan_row){.form = route->form,
+                         .outputs = l->blocks[0].registers * p->kernels->lanes,
+                         .density = p->layers[route->synapses->source].density,
+                         .cycles = l->cycles[index]};
+}
+
+size_t td_plan_session_bytes(const td_plan *p) {
+    return p->times_size + p->events_size * (sizeof(uint32_t) + sizeof(float)) +
+           p->starts_size * sizeof(uint32_t) +
+           (p->values_size + p->sums_size + 2 * p->row_size) * sizeof(float);
+}

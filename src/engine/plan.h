@@ -1,0 +1,66 @@
+/* What plan.c makes and event.c runs; for the room alone. */
+#ifndef TD_ENGINE_PLAN_H
+#define TD_ENGINE_PLAN_H
+
+#include "engine/encoder.h"
+#include "engine/event.h"
+
+/* Channels of a layer's spike times are padded to a multiple of this: [H][W][pitch]. */
+#define TD_CHANNEL_PITCH 16
+/* Output pixels of margin on both sides of a row of sums: slides reach over the border. */
+#define TD_MARGIN 2
+
+static inline size_t td_pitch(int channels) {
+    return ((size_t)channels + TD_CHANNEL_PITCH - 1) / TD_CHANNEL_PITCH * TD_CHANNEL_PITCH;
+}
+
+/* One population, as its reader's plan takes it. */
+typedef struct td_route {
+    const td_synapses *synapses;
+    td_form form;
+    int inputs, blocks; /* channels of a group, and blocks of them */
+    int block;          /* channels of a block; the last may have fewer */
+    /* Its values, float [height][width][pitch], zero padding included where the form is dense;
+     * `top`, `left`: rows and columns of padding. */
+    int height, width, top, left;
+    size_t pitch;
+    size_t values;               /* offset in the session's scratch, floats */
+    size_t events, event_starts; /* offsets, elements: [view row][group][block] */
+    size_t averages;             /* offset, floats: the population before it is averaged */
+} td_route;
+
+/* Neurons of neighbouring channels, computed together: those of one or more registers. */
+typedef struct td_block {
+    int first, outputs, registers;
+    const float *bias;     /* [registers * lanes], or of every neuron [H * W][registers * lanes] */
+    const float **weights; /* [routes] [blocks][kh][kw][block][registers * lanes]; NULL where the
+                            * population does not reach these neurons */
+    const int *groups;     /* [routes] the group of inputs that does */
+} td_block;
+
+typedef struct td_layer_plan {
+    const td_layer *layer;
+    int route_count, block_count;
+    td_route *routes;
+    td_block *blocks;
+    bool encodes; /* with the encoder; else by search */
+    td_encoder encoder;
+    size_t times;   /* offset of its spike times in the session, bytes; of pairs two halves */
+    double density; /* expected share of events */
+    double *cycles; /* [routes] predicted */
+} td_layer_plan;
+
+struct td_plan {
+    const td_network *network;
+    const td_kernels *kernels;
+    td_arena *arena;
+    td_layer_plan *layers; /* [layer_count] */
+    /* of a session */
+    size_t times_size;  /* bytes */
+    size_t values_size; /* floats */
+    size_t events_size, starts_size;
+    size_t sums_size; /* floats */
+    size_t row_size;  /* floats of the longest row of values */
+};
+
+#endif

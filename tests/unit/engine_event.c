@@ -1,0 +1,198 @@
+/* The event engine against the reference engine, bit for bit: every instruction set of this
+ * processor, every form of synapses that a plan can choose. */
+#include "engine/event.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/encoder.h"
+#include "random_network.h"
+#include "tap.h"
+
+#define SAMPLES 2
+
+typedef struct tally {
+    size_t networks, neurons, wrong;
+    size_t forms[4];
+} tally;
+
+static void count_forms(const td_network *n, const td_plan *plan, tally *sum) {
+    for (int i = 1; i < n->layer_count; i++) {
+        for (int k = 0; k < n->layers[i].synapse_count && n->layers[i].kind != TD_LAYER_POOL; k++) {
+            sum->forms[td_plan_describe(plan, i, k).form]++;
+        }
+    }
+}
+
+static void compare(const td_network *n, const td_activity *want, const td_activity *have,
+                    tally *sum) {
+    for (int i = 0; i < n->layer_count; i++) {
+        size_t count = want->times[i] == NULL ? 0 : td_layer_neurons(&n->layers[i]);
+        sum->neurons += count;
+        for (size_t k = 0; k < count; k++) {
+            sum->wrong += want->times[i][k] != have->times[i][k];
+        }
+    }
+    sum->wrong += memcmp(want->logits, have->logits, (size_t)n->classes * sizeof(float)) != 0;
+}
+
+/* One plan: the expected density decides the forms. */
+static void run_plan(tdsnn_context *ctx, const td_network *n, const td_kernels *kernels,
+                     double density, const td_activity *const *want, td_activity *have,
+                     tally *sum) {
+    double densities[64];
+    for (int i = 0; i < 64; i++) {
+        densities[i] = density;
+    }
+    td_plan *plan = NULL;
+    td_session *session = NULL;
+    if (n->layer_count > 64 ||
+        td_plan_create(ctx, n, kernels, density < 0.0 ? NULL : densities, &plan) != TDSNN_OK ||
+        td_session_create(ctx, plan, &session) != TDSNN_OK) {
+        ok(false, "a plan is made: %s", tdsnn_last_error(ctx));
+        exit(1);
+    }
+    count_forms(n, plan, sum);
+    for (int i = 0; i < SAMPLES; i++) {
+        memcpy(have->input, want[i]->input, td_shape_count(n->layers[0].shape) * sizeof(float));
+        td_session_run(session, have, true);
+        compare(n, want[i], have, sum);
+    }
+    td_session_destroy(session);
+    td_plan_destroy(plan);
+}
+
+/* All instruction sets and three densities; want[] holds the reference's activity. */
+static void run_plans(tdsnn_context *ctx, const td_network *n, const td_activity *const *want,
+                      tally *sum) {
+    static const double densities[] = {-1.0, 0.02, 1.0};
+    td_activity *have = NULL;
+    const td_kernels *kernels;
+    int runs;
+    if (td_activity_create(ctx, n, &have) != TDSNN_OK) {
+        exit(1);
+    }
+    for (int i = 0; (kernels = td_kernels_at(i, &runs)) != NULL; i++) {
+        for (int d = 0; d < 3 && runs; d++) {
+            run_plan(ctx, n, kernels, densities[d], want, have, sum);
+        }
+    }
+    sum->networks++;
+    td_activity_destroy(have);
+}
+
+/* Runs the reference on samples that are there already. */
+static void run_network(tdsnn_context *ctx, const td_network *n, td_activity **want, tally *sum) {
+    td_reference *reference = NULL;
+    if (td_reference_create(ctx, n, &reference) != TDSNN_OK) {
+        exit(1);
+    }
+    for (int i = 0; i < SAMPLES; i++) {
+        td_reference_run(reference, want[i]);
+    }
+    run_plans(ctx, n, (const td_activity *const *)want, sum);
+    td_reference_destroy(reference);
+}
+
+static void run_random(tdsnn_context *ctx, uint64_t seed, const random_network_options *options,
+                       tally *sum) {
+    td_random r;
+    td_random_seed(&r, seed, 7);
+    td_network *n = random_network(ctx, &r, options);
+    td_activity *want[SAMPLES];
+    size_t before = sum->wrong;
+    for (int i = 0; i < SAMPLES; i++) {
+        if (td_activity_create(ctx, n, &want[i]) != TDSNN_OK) {
+            exit(1);
+        }
+        random_sample(&r, n, want[i]->input);
+    }
+    run_network(ctx, n, want, sum);
+    if (sum->wrong > before) {
+        printf("# seed %llu: %zu differ\n", (unsigned long long)seed, sum->wrong - before);
+    }
+    for (int i = 0; i < SAMPLES; i++) {
+        td_activity_destroy(want[i]);
+    }
+    td_network_destroy(n);
+}
+
+static void test_networks(tdsnn_context *ctx, const char *what, int count,
+                          random_network_options options) {
+    tally sum = {0};
+    for (int seed = 0; seed < count; seed++) {
+        options.offset = !options.wide && seed % 3 == 0;
+        options.rounding = (tdsnn_rounding)(seed % 3);
+        run_random(ctx, (uint64_t)seed, &options, &sum);
+    }
+    printf("# %s: %zu networks, %zu spike times; slide %zu, gather %zu, dense %zu, channels %zu\n",
+           what, sum.networks, sum.neurons, sum.forms[TD_FORM_SLIDE], sum.forms[TD_FORM_GATHER],
+           sum.forms[TD_FORM_DENSE], sum.forms[TD_FORM_CHANNELS]);
+    ok(sum.neurons > 10000, "%s: the networks are not trivial", what);
+    ok(sum.wrong == 0, "%s: spike times and logits have the reference's bits", what);
+    ok(!options.wide || (sum.forms[0] > 0 && sum.forms[1] > 0 && sum.forms[2] > 0),
+       "%s: every form was chosen somewhere", what);
+}
+
+/* Drives at, just below and just above every threshold, and extremes. */
+static size_t encoder_faults(const td_kernels *kernels, const td_encoder *e,
+                             const tdsnn_code *code) {
+    float drives[3 * TDSNN_MAX_STEPS + 16] = {0.0f, -0.0f, INFINITY, -INFINITY,
+                                              NAN,  1e38f, -1e38f,   1e-45f};
+    uint8_t times[3 * TDSNN_MAX_STEPS + 16];
+    int count = 8;
+    for (int k = 0; k < code->steps; k++) {
+        drives[count++] = code->thresholds[k];
+        drives[count++] = nextafterf(code->thresholds[k], INFINITY);
+        drives[count++] = nextafterf(code->thresholds[k], -INFINITY);
+    }
+    kernels->encode(e, drives, (size_t)count, 1, count, times, (size_t)count);
+    size_t wrong = 0;
+    for (int i = 0; i < count; i++) {
+        wrong += times[i] != tdsnn_code_encode(code, drives[i]);
+    }
+    return wrong;
+}
+
+static void test_encoder(tdsnn_context *ctx) {
+    size_t codes = 0, fitting = 0, wrong = 0;
+    const td_kernels *kernels;
+    int runs;
+    for (int steps = 1; steps <= TDSNN_MAX_STEPS; steps += steps < 8 ? 1 : 13) {
+        for (double ratio = 0.08; ratio < 70.0; ratio *= 1.7) {
+            for (int i = 0; i < 6; i++) {
+                td_arena *arena = td_arena_create(ctx);
+                tdsnn_code code;
+                td_encoder e;
+                bool fits;
+                if (tdsnn_code_make(ctx, ratio * steps, steps, pow(10.0, 3.0 * i - 8.0),
+                                    (tdsnn_rounding)(i % 2), i / 3, &code) != TDSNN_OK ||
+                    td_encoder_create(arena, &code, &e, &fits) != TDSNN_OK) {
+                    exit(1);
+                }
+                codes++;
+                fitting += fits;
+                for (int k = 0; fits && (kernels = td_kernels_at(k, &runs)) != NULL; k++) {
+                    wrong += runs ? encoder_faults(kernels, &e, &code) : 0;
+                }
+                td_arena_destroy(arena);
+            }
+        }
+    }
+    printf("# %zu codes, %zu with an encoder\n", codes, fitting);
+    ok(codes == fitting, "every nearest and ceil code has an encoder");
+    ok(wrong == 0, "encoders give the code's spike times, also next to every threshold");
+}
+
+int main(void) {
+    tdsnn_context *ctx = tdsnn_context_create();
+    test_encoder(ctx);
+    test_networks(ctx, "small", 150, (random_network_options){.biases = true});
+    test_networks(ctx, "one leak", 60, (random_network_options){.biases = true, .one_leak = true});
+    test_networks(ctx, "analog", 30, (random_network_options){.biases = true, .analog = true});
+    test_networks(ctx, "ties", 30, (random_network_options){.ties = true});
+    test_networks(ctx, "wide", 40,
+                  (random_network_options){.biases = true, .one_leak = true, .wide = true});
+    tdsnn_context_destroy(ctx);
+    return tap_end();
+}
