@@ -39,7 +39,8 @@ static const cli_option options[] = {
      .name = "leak",
      .value = "L|auto",
      .help = "leak of the hidden layers, in steps (2 K); auto: of K/4,\n"
-             "K/2, K, 2 K, 4 K the one with the source's logits, nearly",
+             "K/2, K, 2 K and 4 K the one whose logits are nearest\n"
+             "to the source's",
      .offset = offsetof(convert_arguments, leak),
      .low = 0.01,
      .high = TDSNN_MAX_LEAK,

@@ -94,3 +94,17 @@ quietly() {
     rm -f "$log"
     return "$status"
 }
+
+# measure PROGRAM [DIR] [options]: runs a measurement of tests/data on the shared data.
+measure() {
+    local program=$1
+    shift
+    export TDSNN_SHARED_DATA=../shared/data
+    if [ $# -gt 0 ] && [ "${1#--}" = "$1" ]; then
+        TDSNN_SHARED_DATA=$1
+        shift
+    fi
+    [ -d "$TDSNN_SHARED_DATA/models" ] || die "no networks at $TDSNN_SHARED_DATA/models"
+    [ -x "${TDSNN:=build/tdsnn}" ] || die "no $TDSNN; script/build makes it"
+    exec python3 "tests/data/$program" "$TDSNN" "$@"
+}
