@@ -16,11 +16,12 @@ typedef struct comparison {
     const td_network *network;
     const td_samples *samples;
     int threads;
+    td_dense_plan *dense;
     worker *workers; /* [threads] */
 } comparison;
 
 static tdsnn_status worker_create(comparison *c, worker *w) {
-    tdsnn_status status = td_dense_create(c->ctx, c->plain, &w->dense);
+    tdsnn_status status = td_dense_create(c->ctx, c->dense, &w->dense);
     if (status == TDSNN_OK) {
         status = td_reference_create(c->ctx, c->network, &w->reference);
     }
@@ -74,8 +75,12 @@ tdsnn_status td_agreement(tdsnn_context *ctx, const td_graph *plain, const td_gr
     td_network *network;
     tdsnn_status status = td_network_create(ctx, coded, &network);
     if (status == TDSNN_OK) {
-        comparison c = {ctx, plain, network, samples, tdsnn_threads(ctx), NULL};
-        status = compare(&c, agreements);
+        comparison c = {ctx, plain, network, samples, tdsnn_threads(ctx), NULL, NULL};
+        status = td_dense_plan_create(ctx, plain, &(td_dense_options){0}, &c.dense);
+        if (status == TDSNN_OK) {
+            status = compare(&c, agreements);
+        }
+        td_dense_plan_destroy(c.dense);
         td_network_destroy(network);
     }
     return status;

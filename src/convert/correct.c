@@ -10,7 +10,8 @@ typedef struct correction {
     tdsnn_context *ctx;
     const td_graph *plain, *coded;
     const td_samples *samples;
-    size_t count;                                /* of samples */
+    size_t count; /* of samples */
+    td_dense_plan *plain_plan, *coded_plan;
     td_dense **plain_sessions, **coded_sessions; /* [count] */
     int plain_node, coded_node;                  /* the node under way in each graph */
     double *plain_sums, *coded_sums;             /* [count][channels of the widest layer] */
@@ -31,14 +32,6 @@ static int next_linear(const td_graph *graph, int after) {
     return i;
 }
 
-static size_t session_bytes(const td_graph *graph) {
-    size_t values = 0;
-    for (int i = 0; i < graph->node_count; i++) {
-        values += td_shape_count(graph->nodes[i].shape);
-    }
-    return values * sizeof(float);
-}
-
 static tdsnn_status start_sample(void *arg, size_t index, int worker) {
     correction *c = arg;
     (void)worker;
@@ -46,10 +39,10 @@ static tdsnn_status start_sample(void *arg, size_t index, int worker) {
     float *input = td_alloc(c->ctx, values, sizeof *input);
     tdsnn_status status = input == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
     if (status == TDSNN_OK) {
-        status = td_dense_create(c->ctx, c->plain, &c->plain_sessions[index]);
+        status = td_dense_create(c->ctx, c->plain_plan, &c->plain_sessions[index]);
     }
     if (status == TDSNN_OK) {
-        status = td_dense_create(c->ctx, c->coded, &c->coded_sessions[index]);
+        status = td_dense_create(c->ctx, c->coded_plan, &c->coded_sessions[index]);
     }
     if (status == TDSNN_OK) {
         status = td_samples_read(c->ctx, c->samples, index, input);
@@ -132,7 +125,17 @@ static tdsnn_status correct_all(correction *c) {
     return status;
 }
 
+static tdsnn_status plan(correction *c) {
+    const td_dense_options options = {.keep_all = true};
+    tdsnn_status status = td_dense_plan_create(c->ctx, c->plain, &options, &c->plain_plan);
+    return status != TDSNN_OK ? status
+                              : td_dense_plan_create(c->ctx, c->coded, &options, &c->coded_plan);
+}
+
 static tdsnn_status allocate(correction *c) {
+    size_t bytes = td_dense_session_bytes(c->plain_plan) + td_dense_session_bytes(c->coded_plan);
+    size_t room = MEMORY_LIMIT / bytes + 1;
+    c->count = c->samples->count < room ? c->samples->count : room;
     for (int i = 0; i < c->coded->node_count; i++) {
         size_t channels = (size_t)c->coded->nodes[i].shape.c;
         c->widest = is_linear(&c->coded->nodes[i]) && channels > c->widest ? channels : c->widest;
@@ -152,6 +155,8 @@ static void release(correction *c) {
         td_dense_destroy(c->plain_sessions == NULL ? NULL : c->plain_sessions[i]);
         td_dense_destroy(c->coded_sessions == NULL ? NULL : c->coded_sessions[i]);
     }
+    td_dense_plan_destroy(c->plain_plan);
+    td_dense_plan_destroy(c->coded_plan);
     td_free(c->plain_sessions);
     td_free(c->coded_sessions);
     td_free(c->plain_sums);
@@ -167,9 +172,10 @@ tdsnn_status td_correct_biases(tdsnn_context *ctx, const td_graph *plain, td_gra
                     .samples = samples,
                     .channels = channels,
                     .factors = factors};
-    size_t room = MEMORY_LIMIT / (session_bytes(plain) + session_bytes(coded)) + 1;
-    c.count = samples->count < room ? samples->count : room;
-    tdsnn_status status = allocate(&c);
+    tdsnn_status status = plan(&c);
+    if (status == TDSNN_OK) {
+        status = allocate(&c);
+    }
     if (status == TDSNN_OK) {
         status = correct_all(&c);
     }

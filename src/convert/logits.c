@@ -9,6 +9,7 @@ typedef struct pass {
     tdsnn_context *ctx;
     const td_graph *graph;
     const td_samples *samples;
+    td_dense_plan *plan;
     td_dense **sessions; /* [threads] */
     float **inputs;      /* [threads] */
     float *logits;       /* [samples][outputs] */
@@ -29,11 +30,15 @@ static tdsnn_status run_sample(void *arg, size_t index, int worker) {
 
 static tdsnn_status run(pass *p, int threads) {
     size_t inputs = td_shape_count(p->graph->nodes[0].shape);
+    tdsnn_status planned = td_dense_plan_create(p->ctx, p->graph, &(td_dense_options){0}, &p->plan);
+    if (planned != TDSNN_OK) {
+        return planned;
+    }
     for (int t = 0; t < threads; t++) {
         p->inputs[t] = td_alloc(p->ctx, inputs, sizeof(float));
         tdsnn_status status = p->inputs[t] == NULL
                                   ? TDSNN_ERR_RUNTIME
-                                  : td_dense_create(p->ctx, p->graph, &p->sessions[t]);
+                                  : td_dense_create(p->ctx, p->plan, &p->sessions[t]);
         if (status != TDSNN_OK) {
             return status;
         }
@@ -55,6 +60,7 @@ tdsnn_status td_logits(tdsnn_context *ctx, const td_graph *graph, const td_sampl
         td_dense_destroy(p.sessions == NULL ? NULL : p.sessions[t]);
         td_free(p.inputs == NULL ? NULL : p.inputs[t]);
     }
+    td_dense_plan_destroy(p.plan);
     td_free(p.sessions);
     td_free(p.inputs);
     return status;

@@ -16,6 +16,7 @@ typedef struct survey {
     const td_samples *samples;
     const td_survey_plan *plan;
     int threads;
+    td_dense_plan *dense;
     worker *workers; /* [threads] */
 } survey;
 
@@ -61,7 +62,7 @@ static tdsnn_status worker_create(survey *s, worker *w) {
         return TDSNN_ERR_RUNTIME;
     }
     tdsnn_status status = create_histograms(s, w->histograms);
-    return status != TDSNN_OK ? status : td_dense_create(s->ctx, s->graph, &w->dense);
+    return status != TDSNN_OK ? status : td_dense_create(s->ctx, s->dense, &w->dense);
 }
 
 static void workers_free(survey *s) {
@@ -73,14 +74,17 @@ static void workers_free(survey *s) {
     td_free(s->workers);
 }
 
-/* Counts what the code of node i encodes: the node's value, or where the code takes the node's
- * place what the node reads. */
+/* What the code of node i encodes: the node's value, or where the code takes the node's place what
+ * the node reads. */
+static int encoded_node(const survey *s, int i) {
+    return s->placement->sites[i].dropped ? s->graph->nodes[i].inputs[0] : i;
+}
+
 static void count_values(const survey *s, const worker *w, int i) {
     td_shape shape = s->graph->nodes[i].shape;
     size_t plane = (size_t)shape.h * (size_t)shape.w;
     const td_target *targets = s->plan->targets + s->plan->channels[i];
-    const float *values =
-        td_dense_value(w->dense, s->placement->sites[i].dropped ? s->graph->nodes[i].inputs[0] : i);
+    const float *values = td_dense_value(w->dense, encoded_node(s, i));
     for (int c = 0; c < shape.c; c++, values += plane) {
         if (targets[c].histogram != TD_NOWHERE) {
             td_histogram_add(w->histograms[targets[c].histogram], values, plane, targets[c].how);
@@ -118,12 +122,29 @@ static void gather(survey *s, td_histogram ***histograms) {
     *histograms = sums;
 }
 
+/* Only what is counted can be read, so that the rest is quick. */
+static tdsnn_status plan_dense(survey *s) {
+    bool *kept = td_alloc(s->ctx, (size_t)s->graph->node_count, sizeof *kept);
+    if (kept == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (int i = 0; i < s->graph->node_count; i++) {
+        if (s->placement->sites[i].coded) {
+            kept[encoded_node(s, i)] = true;
+        }
+    }
+    tdsnn_status status =
+        td_dense_plan_create(s->ctx, s->graph, &(td_dense_options){.kept = kept}, &s->dense);
+    td_free(kept);
+    return status;
+}
+
 tdsnn_status td_survey(tdsnn_context *ctx, const td_graph *graph, const td_placement *placement,
                        const td_samples *samples, const td_survey_plan *plan,
                        td_histogram ***histograms) {
-    survey s = {ctx, graph, placement, samples, plan, tdsnn_threads(ctx), NULL};
+    survey s = {ctx, graph, placement, samples, plan, tdsnn_threads(ctx), NULL, NULL};
     s.workers = td_alloc(ctx, (size_t)s.threads, sizeof *s.workers);
-    tdsnn_status status = s.workers == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+    tdsnn_status status = s.workers == NULL ? TDSNN_ERR_RUNTIME : plan_dense(&s);
     for (int t = 0; t < s.threads && status == TDSNN_OK; t++) {
         status = worker_create(&s, &s.workers[t]);
     }
@@ -134,5 +155,6 @@ tdsnn_status td_survey(tdsnn_context *ctx, const td_graph *graph, const td_place
         gather(&s, histograms);
     }
     workers_free(&s);
+    td_dense_plan_destroy(s.dense);
     return status;
 }

@@ -1,453 +1,121 @@
 #include "dense/dense.h"
 
-#include <math.h>
 #include <string.h>
 
-/* A convolution computes blocks of so many channels by so many neighbouring pixels in registers:
- * 8 vectors of 4 floats, half of what the smallest x86-64 has. */
-#define BLOCK_CHANNELS 4
-#define BLOCK_PIXELS 8
+#include "dense/onednn.h"
+#include "dense/plain.h"
 
-struct td_dense {
+struct td_dense_plan {
     const td_graph *graph;
-    float *memory;  /* of all values */
-    float **values; /* [node]; a FLATTEN's and a SLICE's lie within their input's */
+    int batch;
+    td_onednn *onednn; /* NULL: plain C */
+    /* of plain C */
+    size_t *places; /* [node_count] floats before each node's values; a FLATTEN's are its input's */
+    size_t floats;
+    int most_inputs;
 };
 
-/* ---- Convolution. For each output: the bias, then one multiply and one add a present tap, in the
- * order input channel, kernel row, kernel column. */
+struct td_dense {
+    const td_dense_plan *plan;
+    td_onednn_session *onednn; /* NULL: plain C */
+    /* of plain C */
+    float *memory;        /* of all values */
+    const float **inputs; /* [most_inputs] of the node and sample under way */
+};
 
-typedef struct convolution {
-    const td_node *node;
-    td_shape in, out;
-    const float *input;
-    float *output;
-    size_t inputs_per_group, taps; /* channels; weights of one output channel */
-} convolution;
+/* ---- Plans. */
 
-/* The input plane of input channel i of the group that output channel c belongs to. */
-static inline const float *input_plane(const convolution *v, int c, size_t i) {
-    size_t group = (size_t)c / ((size_t)v->out.c / (size_t)v->node->groups);
-    return v->input + (group * v->inputs_per_group + i) * (size_t)v->in.h * (size_t)v->in.w;
-}
-
-static inline float *output_row(const convolution *v, int c, int y) {
-    return v->output + ((size_t)c * (size_t)v->out.h + (size_t)y) * (size_t)v->out.w;
-}
-
-/* One output, taps in the padding left out. */
-static void convolve_pixel(const convolution *v, int c, int y, int x) {
-    const td_axis *ay = &v->node->window.y, *ax = &v->node->window.x;
-    int ky0, ky1, kx0, kx1;
-    td_axis_taps(ay, y, v->in.h, &ky0, &ky1);
-    td_axis_taps(ax, x, v->in.w, &kx0, &kx1);
-    const float *weights = v->node->weights + (size_t)c * v->taps;
-    float sum = v->node->bias[c];
-    for (size_t i = 0; i < v->inputs_per_group; i++) {
-        const float *plane = input_plane(v, c, i);
-        for (int ky = ky0; ky < ky1; ky++) {
-            const float *row = plane + (size_t)td_axis_input(ay, y, ky) * (size_t)v->in.w;
-            const float *w = weights + (i * (size_t)ay->kernel + (size_t)ky) * (size_t)ax->kernel;
-            for (int kx = kx0; kx < kx1; kx++) {
-                sum += w[kx] * row[td_axis_input(ax, x, kx)];
-            }
-        }
-    }
-    output_row(v, c, y)[x] = sum;
-}
-
-/* Four neighbouring outputs in one register; lanes are never added to each other. */
-typedef float quad __attribute__((vector_size(16)));
-
-static inline quad load_quad(const float *pixels, int stride) {
-    if (stride == 1) {
-        quad q;
-        memcpy(&q, pixels, sizeof q);
-        return q;
-    }
-    return (quad){pixels[0], pixels[stride], pixels[2 * stride], pixels[3 * stride]};
-}
-
-/* BLOCK_PIXELS outputs of `channels` channels from (c, y, x) on, whose taps all lie inside the
- * input along x. `channels` is a constant at every call, so that the sums stay in registers. */
-static inline __attribute__((always_inline)) void convolve_block(const convolution *v, int c, int y,
-                                                                 int x, int channels, int stride) {
-    const td_axis *ay = &v->node->window.y, *ax = &v->node->window.x;
-    int ky0, ky1;
-    td_axis_taps(ay, y, v->in.h, &ky0, &ky1);
-    const float *weights = v->node->weights + (size_t)c * v->taps;
-    quad sums[BLOCK_CHANNELS][2];
-    for (int j = 0; j < channels; j++) {
-        float bias = v->node->bias[c + j];
-        sums[j][0] = sums[j][1] = (quad){bias, bias, bias, bias};
-    }
-    for (size_t i = 0; i < v->inputs_per_group; i++) {
-        const float *plane = input_plane(v, c, i);
-        for (int ky = ky0; ky < ky1; ky++) {
-            const float *row = plane + (size_t)td_axis_input(ay, y, ky) * (size_t)v->in.w;
-            const float *w = weights + (i * (size_t)ay->kernel + (size_t)ky) * (size_t)ax->kernel;
-            for (int kx = 0; kx < ax->kernel; kx++) {
-                const float *pixels = row + td_axis_input(ax, x, kx);
-                quad first = load_quad(pixels, stride);
-                quad second = load_quad(pixels + 4 * stride, stride);
-                for (int j = 0; j < channels; j++) {
-                    float weight = w[(size_t)j * v->taps + (size_t)kx];
-                    sums[j][0] += weight * first;
-                    sums[j][1] += weight * second;
-                }
-            }
-        }
-    }
-    for (int j = 0; j < channels; j++) {
-        memcpy(output_row(v, c + j, y) + x, sums[j], sizeof sums[j]);
-    }
-}
-
-/* The outputs [first, end) of one row and `channels` channels, in blocks; the last one may compute
- * some outputs again. */
-static void convolve_inside(const convolution *v, int c, int channels, int y, int first, int end) {
-    int stride = v->node->window.x.stride;
-    for (int next = first; next < end; next += BLOCK_PIXELS) {
-        int x = next + BLOCK_PIXELS <= end ? next : end - BLOCK_PIXELS;
-        if (channels == BLOCK_CHANNELS && stride == 1) {
-            convolve_block(v, c, y, x, BLOCK_CHANNELS, 1);
-        } else if (channels == BLOCK_CHANNELS) {
-            convolve_block(v, c, y, x, BLOCK_CHANNELS, stride);
-        } else {
-            convolve_block(v, c, y, x, 1, stride);
-        }
-    }
-}
-
-/* One output row of `channels` channels: blocks where no tap is in the padding along x and there
- * is room for one, and single outputs elsewhere. */
-static void convolve_row(const convolution *v, int c, int channels, int y, int first, int end) {
-    if (end - first >= BLOCK_PIXELS) {
-        convolve_inside(v, c, channels, y, first, end);
-    } else {
-        end = first;
-    }
-    for (int j = 0; j < channels; j++) {
-        for (int x = 0; x < first; x++) {
-            convolve_pixel(v, c + j, y, x);
-        }
-        for (int x = end; x < v->out.w; x++) {
-            convolve_pixel(v, c + j, y, x);
-        }
-    }
-}
-
-/* The outputs [*first, *end) along an axis whose taps all lie inside an input of `size`. */
-static void inner_outputs(const td_axis *axis, int outputs, int size, int *first, int *end) {
-    int span = (axis->kernel - 1) * axis->dilation + 1;
-    *first = (axis->pad_begin + axis->stride - 1) / axis->stride;
-    *end = size + axis->pad_begin < span ? 0 : (size + axis->pad_begin - span) / axis->stride + 1;
-    *end = *end > outputs ? outputs : *end;
-    *first = *first > *end ? *end : *first;
-}
-
-static void run_conv(const td_node *node, td_shape in, const float *input, float *output) {
-    convolution v = {.node = node, .in = in, .out = node->shape, .input = input, .output = output};
-    v.inputs_per_group = (size_t)in.c / (size_t)node->groups;
-    v.taps = v.inputs_per_group * (size_t)node->window.y.kernel * (size_t)node->window.x.kernel;
-    int per_group = node->shape.c / node->groups, first, end;
-    inner_outputs(&node->window.x, node->shape.w, in.w, &first, &end);
-    for (int group = 0; group < node->groups; group++) {
-        for (int c = 0; c < per_group;) {
-            int channels = per_group - c >= BLOCK_CHANNELS ? BLOCK_CHANNELS : 1;
-            for (int y = 0; y < node->shape.h; y++) {
-                convolve_row(&v, group * per_group + c, channels, y, first, end);
-            }
-            c += channels;
-        }
-    }
-}
-
-/* ---- The other operators. */
-
-/* Partial sums that a vector holds, added up in pairs at the end. */
-#define LANES 16
-
-static float dot(const float *a, const float *b, size_t count) {
-    float lanes[LANES] = {0.0f};
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        for (size_t j = 0; j < LANES; j++) {
-            lanes[j] += a[i + j] * b[i + j];
-        }
-    }
-    for (; i < count; i++) {
-        lanes[i % LANES] += a[i] * b[i];
-    }
-    for (size_t half = LANES / 2; half > 0; half /= 2) {
-        for (size_t j = 0; j < half; j++) {
-            lanes[j] += lanes[j + half];
-        }
-    }
-    return lanes[0];
-}
-
-static void run_inner(const td_node *node, td_shape in, const float *input, float *output) {
-    size_t inputs = (size_t)in.c;
-    for (int c = 0; c < node->shape.c; c++) {
-        output[c] = node->bias[c] + dot(node->weights + (size_t)c * inputs, input, inputs);
-    }
-}
-
-/* SUB, DIV, MUL, SHIFT: one constant a channel. */
-static void run_affine(const td_node *node, const float *input, float *output) {
-    size_t plane = (size_t)node->shape.h * (size_t)node->shape.w;
-    for (int c = 0; c < node->shape.c; c++) {
-        float operand = node->operand[c];
-        const float *from = input + (size_t)c * plane;
-        float *to = output + (size_t)c * plane;
-        for (size_t i = 0; i < plane; i++) {
-            to[i] = node->op == TD_OP_SUB   ? from[i] - operand
-                    : node->op == TD_OP_DIV ? from[i] / operand
-                    : node->op == TD_OP_MUL ? from[i] * operand
-                                            : from[i] + operand;
-        }
-    }
-}
-
-static void run_add(const td_dense *session, const td_node *node, float *output) {
-    size_t count = td_shape_count(node->shape);
-    memcpy(output, session->values[node->inputs[0]], count * sizeof *output);
-    for (int k = 1; k < node->input_count; k++) {
-        const float *input = session->values[node->inputs[k]];
-        for (size_t i = 0; i < count; i++) {
-            output[i] += input[i];
-        }
-    }
-}
-
-static void run_relu(const td_node *node, const float *input, float *output) {
-    size_t count = td_shape_count(node->shape);
-    for (size_t i = 0; i < count; i++) {
-        output[i] = input[i] > 0.0f ? input[i] : 0.0f;
-    }
-}
-
-static void run_clip(const td_node *node, const float *input, float *output) {
-    size_t count = td_shape_count(node->shape);
-    for (size_t i = 0; i < count; i++) {
-        output[i] = input[i] < node->low    ? node->low
-                    : input[i] > node->high ? node->high
-                                            : input[i];
-    }
-}
-
-static void run_leaky(const td_node *node, const float *input, float *output) {
-    size_t count = td_shape_count(node->shape);
-    for (size_t i = 0; i < count; i++) {
-        output[i] = input[i] < 0.0f ? node->negative * input[i] : input[i];
-    }
-}
-
-static void run_code(const td_node *node, const float *input, float *output) {
-    const float *values = node->code->values;
-    size_t count = td_shape_count(node->shape);
-    for (size_t i = 0; i < count; i++) {
-        output[i] = values[tdsnn_code_encode(node->code, input[i])];
-    }
-    if (node->negative == 0.0f) {
-        return;
-    }
-    for (size_t i = 0; i < count; i++) { /* the second neuron of the pair */
-        output[i] -= node->negative * values[tdsnn_code_encode(node->code, -input[i])];
-    }
-}
-
-/* The largest member of one window that is inside the input. */
-static float window_max(const td_window *window, td_shape in, const float *plane, int y, int x) {
-    int ky0, ky1, kx0, kx1;
-    td_axis_taps(&window->y, y, in.h, &ky0, &ky1);
-    td_axis_taps(&window->x, x, in.w, &kx0, &kx1);
-    float best = -INFINITY;
-    for (int ky = ky0; ky < ky1; ky++) {
-        const float *row = plane + (size_t)td_axis_input(&window->y, y, ky) * (size_t)in.w;
-        for (int kx = kx0; kx < kx1; kx++) {
-            float member = row[td_axis_input(&window->x, x, kx)];
-            best = member > best ? member : best;
-        }
-    }
-    return best;
-}
-
-static void run_maxpool(const td_node *node, td_shape in, const float *input, float *output) {
-    for (int c = 0; c < node->shape.c; c++) {
-        const float *plane = input + (size_t)c * (size_t)in.h * (size_t)in.w;
-        for (int y = 0; y < node->shape.h; y++) {
-            for (int x = 0; x < node->shape.w; x++) {
-                *output++ = window_max(&node->window, in, plane, y, x);
-            }
-        }
-    }
-}
-
-/* The mean of one window: of the members inside the input, or with padding as 0. */
-static float window_mean(const td_node *node, td_shape in, const float *plane, int y, int x) {
-    const td_window *window = &node->window;
-    int ky0, ky1, kx0, kx1;
-    td_axis_taps(&window->y, y, in.h, &ky0, &ky1);
-    td_axis_taps(&window->x, x, in.w, &kx0, &kx1);
-    double sum = 0.0;
-    for (int ky = ky0; ky < ky1; ky++) {
-        const float *row = plane + (size_t)td_axis_input(&window->y, y, ky) * (size_t)in.w;
-        for (int kx = kx0; kx < kx1; kx++) {
-            sum += (double)row[td_axis_input(&window->x, x, kx)];
-        }
-    }
-    double members = node->count_padding ? (double)window->y.kernel * window->x.kernel
-                                         : (double)(ky1 - ky0) * (kx1 - kx0);
-    return (float)(sum / members);
-}
-
-static void run_avgpool(const td_node *node, td_shape in, const float *input, float *output) {
-    for (int c = 0; c < node->shape.c; c++) {
-        const float *plane = input + (size_t)c * (size_t)in.h * (size_t)in.w;
-        for (int y = 0; y < node->shape.h; y++) {
-            for (int x = 0; x < node->shape.w; x++) {
-                *output++ = window_mean(node, in, plane, y, x);
-            }
-        }
-    }
-}
-
-static void run_concat(const td_dense *session, const td_node *node, float *output) {
-    for (int k = 0; k < node->input_count; k++) {
-        size_t count = td_shape_count(session->graph->nodes[node->inputs[k]].shape);
-        memcpy(output, session->values[node->inputs[k]], count * sizeof *output);
-        output += count;
-    }
-}
-
-/* The largest is subtracted first, so that no exponential overflows. */
-static void run_softmax(const td_node *node, const float *input, float *output) {
-    int count = node->shape.c;
-    float largest = input[0], sum = 0.0f;
-    for (int i = 1; i < count; i++) {
-        largest = input[i] > largest ? input[i] : largest;
-    }
-    for (int i = 0; i < count; i++) {
-        output[i] = expf(input[i] - largest);
-        sum += output[i];
-    }
-    for (int i = 0; i < count; i++) {
-        output[i] = node->op == TD_OP_SOFTMAX ? output[i] / sum : input[i] - largest - logf(sum);
-    }
-}
-
-static void run_node(td_dense *session, int index) {
-    const td_node *node = &session->graph->nodes[index];
-    const float *input = session->values[node->inputs[0]];
-    td_shape in = session->graph->nodes[node->inputs[0]].shape;
-    float *output = session->values[index];
-    switch (node->op) {
-    case TD_OP_CONV:
-        run_conv(node, in, input, output);
-        break;
-    case TD_OP_INNER:
-        run_inner(node, in, input, output);
-        break;
-    case TD_OP_SUB:
-    case TD_OP_DIV:
-    case TD_OP_MUL:
-    case TD_OP_SHIFT:
-        run_affine(node, input, output);
-        break;
-    case TD_OP_ADD:
-        run_add(session, node, output);
-        break;
-    case TD_OP_RELU:
-        run_relu(node, input, output);
-        break;
-    case TD_OP_CLIP:
-        run_clip(node, input, output);
-        break;
-    case TD_OP_LEAKY:
-        run_leaky(node, input, output);
-        break;
-    case TD_OP_CODE:
-        run_code(node, input, output);
-        break;
-    case TD_OP_MAXPOOL:
-        run_maxpool(node, in, input, output);
-        break;
-    case TD_OP_AVGPOOL:
-        run_avgpool(node, in, input, output);
-        break;
-    case TD_OP_CONCAT:
-        run_concat(session, node, output);
-        break;
-    case TD_OP_SOFTMAX:
-    case TD_OP_LOGSOFTMAX:
-        run_softmax(node, input, output);
-        break;
-    case TD_OP_FLATTEN: /* the same numbers in the same place */
-    case TD_OP_SLICE:
-    case TD_OP_INPUT:
-    case TD_OP_COUNT:
-        break;
-    }
-}
-
-/* ---- Sessions. */
-
-/* Whether a node's values lie within its input's. */
-static bool is_view(const td_node *node) {
-    return node->op == TD_OP_FLATTEN || node->op == TD_OP_SLICE;
-}
-
-/* Floats of all values: each node's but a view's, rounded up so that every one is aligned. */
-static bool count_floats(const td_graph *graph, size_t *total) {
-    *total = 0;
-    for (int i = 0; i < graph->node_count; i++) {
-        const td_node *node = &graph->nodes[i];
-        size_t aligned;
-        if (is_view(node)) {
+/* The nodes' values one behind the other, rounded up so that each is aligned. */
+static bool place_values(td_dense_plan *plan) {
+    for (int i = 0; i < plan->graph->node_count; i++) {
+        const td_node *node = &plan->graph->nodes[i];
+        size_t floats;
+        plan->most_inputs =
+            node->input_count > plan->most_inputs ? node->input_count : plan->most_inputs;
+        if (node->op == TD_OP_FLATTEN) {
+            plan->places[i] = plan->places[node->inputs[0]];
             continue;
         }
-        if (!td_size_add(td_shape_count(node->shape), 15, &aligned) ||
-            !td_size_add(*total, aligned / 16 * 16, total)) {
+        plan->places[i] = plan->floats;
+        if (!td_size_mul(td_shape_count(node->shape), (size_t)plan->batch, &floats) ||
+            !td_size_add(floats, 15, &floats) ||
+            !td_size_add(plan->floats, floats / 16 * 16, &plan->floats)) {
             return false;
         }
     }
     return true;
 }
 
-static void place_values(td_dense *session) {
-    float *next = session->memory;
-    for (int i = 0; i < session->graph->node_count; i++) {
-        const td_node *node = &session->graph->nodes[i];
-        if (is_view(node)) {
-            size_t plane = (size_t)node->shape.h * (size_t)node->shape.w;
-            session->values[i] = session->values[node->inputs[0]] +
-                                 (size_t)node->first_channel * plane; /* 0 in a FLATTEN */
-        } else {
-            session->values[i] = next;
-            next += (td_shape_count(node->shape) + 15) / 16 * 16;
-        }
+static tdsnn_status plan_plain(tdsnn_context *ctx, td_dense_plan *plan) {
+    plan->places = td_alloc(ctx, (size_t)plan->graph->node_count, sizeof *plan->places);
+    if (plan->places == NULL) {
+        return TDSNN_ERR_RUNTIME;
     }
+    return place_values(plan) ? TDSNN_OK
+                              : td_error(ctx, TDSNN_ERR_RUNTIME,
+                                         "no memory for the values of %d samples", plan->batch);
 }
 
-tdsnn_status td_dense_create(tdsnn_context *ctx, const td_graph *graph, td_dense **session) {
-    size_t floats;
-    if (!count_floats(graph, &floats)) {
-        return td_error(ctx, TDSNN_ERR_RUNTIME, "no memory for the values of one sample");
+tdsnn_status td_dense_plan_create(tdsnn_context *ctx, const td_graph *graph,
+                                  const td_dense_options *options, td_dense_plan **plan) {
+    td_dense_plan *made = td_alloc(ctx, 1, sizeof *made);
+    if (made == NULL) {
+        return TDSNN_ERR_RUNTIME;
     }
+    made->graph = graph;
+    made->batch = options->batch > 0 ? options->batch : 1;
+    bool plain = options->backend == TD_DENSE_PLAIN ||
+                 (options->backend == TD_DENSE_BEST && !td_onednn_present());
+    tdsnn_status status =
+        plain ? plan_plain(ctx, made) : td_onednn_create(ctx, graph, options, &made->onednn);
+    if (status != TDSNN_OK) {
+        td_dense_plan_destroy(made);
+        return status;
+    }
+    *plan = made;
+    return TDSNN_OK;
+}
+
+void td_dense_plan_destroy(td_dense_plan *plan) {
+    if (plan == NULL) {
+        return;
+    }
+    td_onednn_destroy(plan->onednn);
+    td_free(plan->places);
+    td_free(plan);
+}
+
+size_t td_dense_session_bytes(const td_dense_plan *plan) {
+    return plan->onednn != NULL ? td_onednn_session_bytes(plan->onednn)
+                                : plan->floats * sizeof(float);
+}
+
+const char *td_dense_backend_name(void) {
+    return td_onednn_present() ? td_onednn_name() : "plain C";
+}
+
+/* ---- Sessions. */
+
+static tdsnn_status create_plain(tdsnn_context *ctx, td_dense *session) {
+    const td_dense_plan *plan = session->plan;
+    session->memory = td_alloc(ctx, plan->floats, sizeof *session->memory);
+    session->inputs = td_alloc(ctx, (size_t)plan->most_inputs, sizeof *session->inputs);
+    return session->memory == NULL || session->inputs == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+}
+
+tdsnn_status td_dense_create(tdsnn_context *ctx, const td_dense_plan *plan, td_dense **session) {
     td_dense *dense = td_alloc(ctx, 1, sizeof *dense);
     if (dense == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    dense->graph = graph;
-    dense->values = td_alloc(ctx, (size_t)graph->node_count, sizeof *dense->values);
-    dense->memory = td_alloc(ctx, floats, sizeof *dense->memory);
-    if (dense->values == NULL || dense->memory == NULL) {
+    dense->plan = plan;
+    tdsnn_status status = plan->onednn == NULL
+                              ? create_plain(ctx, dense)
+                              : td_onednn_session_create(ctx, plan->onednn, &dense->onednn);
+    if (status != TDSNN_OK) {
         td_dense_destroy(dense);
-        return TDSNN_ERR_RUNTIME;
+        return status;
     }
-    place_values(dense);
     *session = dense;
     return TDSNN_OK;
 }
@@ -456,27 +124,59 @@ void td_dense_destroy(td_dense *session) {
     if (session == NULL) {
         return;
     }
-    td_free(session->values);
+    td_onednn_session_destroy(session->onednn);
     td_free(session->memory);
+    td_free(session->inputs);
     td_free(session);
 }
 
 void td_dense_feed(td_dense *session, const float *input) {
-    size_t count = td_shape_count(session->graph->nodes[0].shape);
-    memcpy(session->values[0], input, count * sizeof *input);
+    if (session->onednn != NULL) {
+        td_onednn_feed(session->onednn, input);
+        return;
+    }
+    size_t count = td_shape_count(session->plan->graph->nodes[0].shape);
+    memcpy(session->memory, input, count * (size_t)session->plan->batch * sizeof *input);
+}
+
+static void run_plain(td_dense *session, int index) {
+    const td_graph *graph = session->plan->graph;
+    const td_node *node = &graph->nodes[index];
+    if (node->op == TD_OP_FLATTEN) {
+        return; /* the same numbers in the same place */
+    }
+    for (size_t sample = 0; sample < (size_t)session->plan->batch; sample++) {
+        for (int k = 0; k < node->input_count; k++) {
+            int input = node->inputs[k];
+            session->inputs[k] = session->memory + session->plan->places[input] +
+                                 sample * td_shape_count(graph->nodes[input].shape);
+        }
+        td_plain_run_node(graph, index, session->inputs,
+                          session->memory + session->plan->places[index] +
+                              sample * td_shape_count(node->shape));
+    }
 }
 
 void td_dense_run_node(td_dense *session, int node) {
-    run_node(session, node);
+    if (session->onednn != NULL) {
+        td_onednn_run_node(session->onednn, node);
+    } else {
+        run_plain(session, node);
+    }
 }
 
 void td_dense_run(td_dense *session, const float *input) {
     td_dense_feed(session, input);
-    for (int i = 1; i < session->graph->node_count; i++) {
-        run_node(session, i);
+    if (session->onednn != NULL) {
+        td_onednn_run(session->onednn);
+        return;
+    }
+    for (int i = 1; i < session->plan->graph->node_count; i++) {
+        run_plain(session, i);
     }
 }
 
 const float *td_dense_value(const td_dense *session, int node) {
-    return session->values[node];
+    return session->onednn != NULL ? td_onednn_value(session->onednn, node)
+                                   : session->memory + session->plan->places[node];
 }

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "data/normalise.h"
-#include "dense/dense.h"
 #include "engine/clock.h"
 #include "network/model.h"
 
@@ -27,6 +26,11 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, con
             return td_error_in(ctx, status, model->path);
         }
         made.network->path = model->path;
+    } else {
+        status = td_dense_plan_create(ctx, graph, &(td_dense_options){0}, &made.dense);
+        if (status != TDSNN_OK) {
+            return td_error_in(ctx, status, model->path);
+        }
     }
     *program = made;
     return TDSNN_OK;
@@ -34,7 +38,9 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, con
 
 void td_program_free(td_program *program) {
     td_network_destroy(program->network);
+    td_dense_plan_destroy(program->dense);
     program->network = NULL;
+    program->dense = NULL;
 }
 
 struct td_runner {
@@ -63,7 +69,7 @@ static tdsnn_status create(tdsnn_context *ctx, td_runner *r) {
     if (program->network == NULL) {
         r->input = td_alloc(ctx, td_shape_count(program->input), sizeof *r->input);
         return r->input == NULL ? TDSNN_ERR_RUNTIME
-                                : td_dense_create(ctx, program->graph, &r->dense);
+                                : td_dense_create(ctx, program->dense, &r->dense);
     }
     tdsnn_status status = td_activity_create(ctx, program->network, &r->activity);
     if (status != TDSNN_OK) {

@@ -4,12 +4,14 @@
 
 #include <tdsnn/eval.h>
 
+#include "dense/dense.h"
 #include "engine/engine.h"
 
 /* What all threads share of a model being run; a plain model has no network. */
 typedef struct td_program {
     const td_graph *graph;
-    td_network *network; /* NULL: dense */
+    td_network *network;  /* NULL: dense */
+    td_dense_plan *dense; /* NULL: spiking */
     tdsnn_engine engine;
     tdsnn_data_info data; /* a plain model's input is normalised as the data says */
     td_shape input;

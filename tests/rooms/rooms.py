@@ -22,7 +22,7 @@ CORE_LIBRARIES = ['-lprotobuf-c', '-lm', '-lpthread']
 
 # Third-party headers, and the one room that may see them.
 THIRD_PARTY = [(r'jansson\.h', 'report'), (r'protobuf-c/.*|(.*/)?onnx\.pb-c\.h', 'onnx'),
-               (r'zlib\.h|zip\.h|jpeglib\.h|jerror\.h|png\.h', 'data'), (r'(oneapi/dnnl/|dnnl).*', 'dense')]
+               (r'zlib\.h|zip\.h|jpeglib\.h|jerror\.h|png\.h', 'data'), (r'(oneapi/dnnl/|dnnl).*|omp\.h', 'dense')]
 # Headers of the language, of POSIX and of the compiler. Anything else is third-party.
 SYSTEM = re.compile(
     r'(assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|'

@@ -50,10 +50,14 @@ static double node_difference(const td_graph *graph, int i, const float *a, cons
 /* The worst node on one sample. */
 static double difference(const td_graph *graph, const td_graph *other, const size_t *channels,
                          const double *factors, const float *input) {
+    const td_dense_options all = {.keep_all = true};
+    td_dense_plan *plan = NULL, *other_plan = NULL;
     td_dense *a, *b;
     double worst = INFINITY;
-    if (td_dense_create(ctx, graph, &a) == TDSNN_OK &&
-        td_dense_create(ctx, other, &b) == TDSNN_OK) {
+    if (td_dense_plan_create(ctx, graph, &all, &plan) == TDSNN_OK &&
+        td_dense_plan_create(ctx, other, &all, &other_plan) == TDSNN_OK &&
+        td_dense_create(ctx, plan, &a) == TDSNN_OK &&
+        td_dense_create(ctx, other_plan, &b) == TDSNN_OK) {
         td_dense_run(a, input);
         td_dense_run(b, input);
         worst = 0.0;
@@ -64,6 +68,8 @@ static double difference(const td_graph *graph, const td_graph *other, const siz
         td_dense_destroy(a);
         td_dense_destroy(b);
     }
+    td_dense_plan_destroy(plan);
+    td_dense_plan_destroy(other_plan);
     return worst;
 }
 

@@ -1,10 +1,11 @@
-/* The dense runner against the definitions, written out once more in double. */
+/* The dense runner, by each back end, against the definitions, written out once more in double. */
 #include "dense/dense.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/random.h"
+#include "dense/onednn.h"
 #include "tap.h"
 
 #define GEOMETRIES 400
@@ -13,6 +14,8 @@ typedef struct maker {
     tdsnn_context *ctx;
     td_random random;
     td_graph *graph;
+    td_dense_options options;
+    td_dense_plan *plan;
 } maker;
 
 static int pick(maker *m, int low, int high) {
@@ -44,13 +47,15 @@ static void append(maker *m, td_node node) {
 /* Runs one random sample and leaves the session for its values. */
 static td_dense *run(maker *m) {
     td_dense *session = NULL;
-    td_dense_create(m->ctx, m->graph, &session);
+    td_dense_plan_create(m->ctx, m->graph, &m->options, &m->plan);
+    td_dense_create(m->ctx, m->plan, &session);
     td_dense_run(session, random_floats(m, td_shape_count(m->graph->nodes[0].shape)));
     return session;
 }
 
 static void finish(maker *m, td_dense *session) {
     td_dense_destroy(session);
+    td_dense_plan_destroy(m->plan);
     td_graph_destroy(m->graph);
 }
 
@@ -374,7 +379,8 @@ static void test_large_logits(maker *m) {
         start(m, shape);
         append(m, (td_node){.op = i == 0 ? TD_OP_SOFTMAX : TD_OP_LOGSOFTMAX, .shape = shape});
         td_dense *session = NULL;
-        td_dense_create(m->ctx, m->graph, &session);
+        td_dense_plan_create(m->ctx, m->graph, &m->options, &m->plan);
+        td_dense_create(m->ctx, m->plan, &session);
         td_dense_run(session, large);
         const float *v = td_dense_value(session, 1);
         double first = log(1.0 / (1.0 + exp(-1.0)));
@@ -385,8 +391,9 @@ static void test_large_logits(maker *m) {
     }
 }
 
-int main(void) {
-    maker m = {.ctx = tdsnn_context_create()};
+static void test_backend(tdsnn_context *ctx, td_dense_backend backend) {
+    maker m = {.ctx = ctx, .options = {.backend = backend, .keep_all = true}};
+    printf("# %s\n", backend == TD_DENSE_PLAIN ? "plain C" : td_dense_backend_name());
     td_random_seed(&m.random, 1, 0);
     test_conv(&m);
     test_maxpool(&m);
@@ -395,6 +402,14 @@ int main(void) {
     test_pointwise(&m);
     test_branches(&m);
     test_large_logits(&m);
-    tdsnn_context_destroy(m.ctx);
+}
+
+int main(void) {
+    tdsnn_context *ctx = tdsnn_context_create();
+    test_backend(ctx, TD_DENSE_PLAIN);
+    if (td_onednn_present()) {
+        test_backend(ctx, TD_DENSE_ONEDNN);
+    }
+    tdsnn_context_destroy(ctx);
     return tap_end();
 }

@@ -93,11 +93,14 @@ static void compare(const td_graph *graph, const td_network *network, const td_d
 static void run_graph(tdsnn_context *ctx, uint64_t seed, tally *sum) {
     td_graph *graph = random_graph(ctx, seed);
     td_network *network = NULL;
+    const td_dense_options options = {.keep_all = true};
+    td_dense_plan *plan = NULL;
     td_dense *dense = NULL;
     td_reference *reference = NULL;
     td_activity *a = NULL;
     if (td_network_create(ctx, graph, &network) != TDSNN_OK ||
-        td_dense_create(ctx, graph, &dense) != TDSNN_OK ||
+        td_dense_plan_create(ctx, graph, &options, &plan) != TDSNN_OK ||
+        td_dense_create(ctx, plan, &dense) != TDSNN_OK ||
         td_reference_create(ctx, network, &reference) != TDSNN_OK ||
         td_activity_create(ctx, network, &a) != TDSNN_OK) {
         ok(false, "seed %llu: %s", (unsigned long long)seed, tdsnn_last_error(ctx));
@@ -121,6 +124,7 @@ static void run_graph(tdsnn_context *ctx, uint64_t seed, tally *sum) {
     td_activity_destroy(a);
     td_reference_destroy(reference);
     td_dense_destroy(dense);
+    td_dense_plan_destroy(plan);
     td_network_destroy(network);
     td_graph_destroy(graph);
 }

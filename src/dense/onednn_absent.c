@@ -1,0 +1,58 @@
+/* What onednn.h is in builds without oneDNN: nothing is ever created. */
+#include "dense/onednn.h"
+
+bool td_onednn_present(void) {
+    return false;
+}
+
+const char *td_onednn_name(void) {
+    return "no oneDNN";
+}
+
+tdsnn_status td_onednn_create(tdsnn_context *ctx, const td_graph *graph,
+                              const td_dense_options *options, td_onednn **compiled) {
+    (void)graph;
+    (void)options;
+    (void)compiled;
+    return td_error(ctx, TDSNN_ERR_UNSUPPORTED,
+                    "this tdsnn was built without oneDNN: install libdnnl-dev and build again");
+}
+
+void td_onednn_destroy(td_onednn *compiled) {
+    (void)compiled;
+}
+
+size_t td_onednn_session_bytes(const td_onednn *compiled) {
+    (void)compiled;
+    return 0;
+}
+
+tdsnn_status td_onednn_session_create(tdsnn_context *ctx, const td_onednn *compiled,
+                                      td_onednn_session **session) {
+    (void)compiled;
+    return td_onednn_create(ctx, NULL, NULL, (td_onednn **)session);
+}
+
+void td_onednn_session_destroy(td_onednn_session *session) {
+    (void)session;
+}
+
+void td_onednn_feed(td_onednn_session *session, const float *input) {
+    (void)session;
+    (void)input;
+}
+
+void td_onednn_run(td_onednn_session *session) {
+    (void)session;
+}
+
+void td_onednn_run_node(td_onednn_session *session, int node) {
+    (void)session;
+    (void)node;
+}
+
+const float *td_onednn_value(const td_onednn_session *session, int node) {
+    (void)session;
+    (void)node;
+    return NULL;
+}
