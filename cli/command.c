@@ -71,7 +71,7 @@ const cli_option cli_data_options[] = {
     {.kind = CLI_CHOICE,
      .name = "layout",
      .value = "nchw|nhwc",
-     .help = "of npz and npy arrays with four dimensions (nchw)",
+     .help = "of npz and npy arrays with channels (nchw)",
      .offset = offsetof(cli_data_arguments, layout)},
     {.kind = CLI_INT,
      .name = "resize",
@@ -197,6 +197,23 @@ static tdsnn_status choose_normalisation(const cli_arguments *arguments, const t
     return TDSNN_OK;
 }
 
+/* A size that pictures are brought to: that of the converted file, unless one was given. */
+static tdsnn_status choose_size(const cli_arguments *arguments, const tdsnn_model *model,
+                                const char *option, int given, int *size) {
+    char key[32];
+    snprintf(key, sizeof key, "tdsnn.%s", option);
+    const char *recorded = tdsnn_model_metadata(model, key);
+    int needed = recorded == NULL ? 0 : atoi(recorded);
+    *size = given == 0 && needed > 0 ? needed : given;
+    if (needed > 0 && given != 0 && given != needed) {
+        cli_error("%s: was converted with --%s %d, and --%s %d was given: leave it out, or convert "
+                  "again",
+                  arguments->model, option, needed, option, given);
+        return TDSNN_ERR_USAGE;
+    }
+    return TDSNN_OK;
+}
+
 tdsnn_status cli_open_data(tdsnn_context *ctx, const cli_arguments *arguments,
                            const tdsnn_model *model, const char *spec, tdsnn_split split,
                            const cli_data_arguments *given, tdsnn_data **data) {
@@ -210,12 +227,16 @@ tdsnn_status cli_open_data(tdsnn_context *ctx, const cli_arguments *arguments,
     if (status == TDSNN_OK) {
         status = choose_normalisation(arguments, model, given, &options);
     }
+    if (status == TDSNN_OK) {
+        status = choose_size(arguments, model, "resize", given->resize, &options.resize);
+    }
+    if (status == TDSNN_OK) {
+        status = choose_size(arguments, model, "crop", given->crop, &options.crop);
+    }
     if (status != TDSNN_OK) {
         return status;
     }
     options.split = split;
-    options.resize = given->resize;
-    options.crop = given->crop;
     options.layout = (tdsnn_layout)given->layout;
     options.seed = arguments->seed;
     options.low = (float)given->low;

@@ -26,8 +26,8 @@ typedef struct tdsnn_data_options {
     double scale;        /* value = (float)(raw x scale, in double); 0: 1/255 for pictures, 1 for
                           * arrays of any type and random */
     float low, high;     /* random: values are uniform in [low, high), whatever the scale */
-    int shape[3];        /* random, images: C, H, W of the network's input; others ignore it */
-    tdsnn_layout layout; /* npy and npz: of arrays of four dimensions */
+    int shape[3];        /* C, H, W of the network's input, 0 if unknown; random needs it */
+    tdsnn_layout layout; /* npy and npz: of arrays with channels */
     int channels_normalised; /* of mean and std: C, 1 for the same in all, or 0: none */
     float mean[TDSNN_MAX_NORMALISED], std[TDSNN_MAX_NORMALISED]; /* in the unit of the values */
     int resize, crop; /* images: the shorter side, then a square in the middle; 0: as they are */
@@ -45,11 +45,13 @@ typedef struct tdsnn_data_options {
  *   images:PATH    JPEG and PNG: one picture, unlabelled; or a folder with val.txt, a file and its
  *                  class a line, or else with a folder a class; decoded when they are read
  *   random[:N]     N samples (64) of options->shape, uniform; no labels
- *   npy:FILE       one array, float32, float64, uint8, int32 or int64; no labels
+ *   npy:FILE       one array, float32, float64, bool or an integer type; no labels
  *   npz:FILE       arrays x and, if there, y [N] of an integer type
- * Arrays are [N][C][H][W] (or as options->layout says), [N][H][W] (one channel), [N][F] (F values)
- * or [N] (one value). Where options->shape is the network's input, pictures get its channels and
- * must have its size; otherwise the first one's. Files are hostile: headers are checked against
+ * Arrays are [N][C][H][W] (options->layout: [N][H][W][C]), [N][H][W] (one channel), [N][F] (F
+ * values) or [N] (one value). Where options->shape is the network's input, arrays are also what it
+ * wants if that fits: [N][C][L] (layout: [N][L][C]) for a 1-D network, whose shape is C, 1, L;
+ * [N][F] with as many values as C, H, W, in this order; or one sample without N. Pictures get its
+ * channels and must have its size; otherwise the first one's. Files are hostile: headers are checked against
  * sizes before anything is allocated. A .npy file may be packed with gzip.
  * Errors: TDSNN_ERR_USAGE (unknown name, a missing path, options that do not hold);
  * TDSNN_ERR_INPUT naming file and place.
@@ -68,6 +70,7 @@ typedef struct tdsnn_data_info {
     double scale;            /* in force */
     int channels_normalised; /* as in the options, as are these */
     float mean[TDSNN_MAX_NORMALISED], std[TDSNN_MAX_NORMALISED];
+    int resize, crop; /* of images, as in the options; 0 of other data */
 } tdsnn_data_info;
 TDSNN_API tdsnn_data_info tdsnn_data_get_info(const tdsnn_data *data);
 

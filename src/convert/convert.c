@@ -67,10 +67,26 @@ static tdsnn_status set_numbers(conversion *c, const char *key, const float *num
     return td_graph_set_metadata(c->ctx, c->attempt.coded, key, text);
 }
 
+static tdsnn_status set_size(conversion *c, const char *key, int size) {
+    char text[16];
+    snprintf(text, sizeof text, "%d", size);
+    return td_graph_set_metadata(c->ctx, c->attempt.coded, key, text);
+}
+
+/* The kind of the calibration data, without its path: "mnist", "random". */
+static tdsnn_status set_calibration(conversion *c, const char *spec) {
+    char kind[32];
+    snprintf(kind, sizeof kind, "%.*s", (int)strcspn(spec, ":"), spec);
+    return td_graph_set_metadata(c->ctx, c->attempt.coded, "tdsnn.calibration", kind);
+}
+
 /* What evaluating the file needs to know about its data. Made-up calibration data says nothing. */
 static tdsnn_status set_metadata(conversion *c) {
     tdsnn_data_info info = tdsnn_data_get_info(c->data);
     tdsnn_status status = td_graph_set_metadata(c->ctx, c->attempt.coded, "tdsnn.layout", "nchw");
+    if (status == TDSNN_OK) {
+        status = set_calibration(c, info.spec);
+    }
     if (status == TDSNN_OK && strncmp(info.spec, "random", 6) != 0) {
         char scale[32];
         snprintf(scale, sizeof scale, "%.17g", info.scale);
@@ -81,6 +97,12 @@ static tdsnn_status set_metadata(conversion *c) {
     }
     if (status == TDSNN_OK && info.channels_normalised > 0) {
         status = set_numbers(c, "tdsnn.std", info.std, info.channels_normalised);
+    }
+    if (status == TDSNN_OK && info.resize > 0) {
+        status = set_size(c, "tdsnn.resize", info.resize);
+    }
+    if (status == TDSNN_OK && info.crop > 0) {
+        status = set_size(c, "tdsnn.crop", info.crop);
     }
     return status;
 }

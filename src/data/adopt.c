@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <math.h>
 
+#include "base/memory.h"
 #include "data/data.h"
 
 static float scaled(const tdsnn_data *data, size_t element) {
@@ -23,24 +24,87 @@ static tdsnn_status read_arrays(tdsnn_context *ctx, const tdsnn_data *data, size
     return TDSNN_OK;
 }
 
-/* [N][F] is F values, [N][H][W] one channel. */
+/* A way to see an array as samples: which of its dimensions counts them and is which of theirs; a
+ * sample without it has 1. */
+typedef struct view {
+    int rank;
+    enum { EITHER, FIRST, LAST } channels;
+    int samples, c, h, w; /* ONE: there is no such dimension */
+} view;
+
+#define ONE (-1)
+
+/* Of equal rank and layout the first is taken, unless another one is what the network wants. */
+static const view views[] = {
+    {1, EITHER, 0, ONE, ONE, ONE}, /* [N]: one value each */
+    {1, EITHER, ONE, 0, ONE, ONE}, /* [F]: one flat sample */
+    {2, EITHER, 0, 1, ONE, ONE},   /* [N][F] */
+    {2, EITHER, ONE, ONE, 0, 1},   /* [H][W]: one sample */
+    {3, EITHER, 0, ONE, 1, 2},     /* [N][H][W] */
+    {3, FIRST, 0, 1, ONE, 2},      /* [N][C][L] */
+    {3, FIRST, ONE, 0, 1, 2},      /* [C][H][W]: one sample */
+    {3, LAST, 0, 2, ONE, 1},       /* [N][L][C] */
+    {3, LAST, ONE, 2, 0, 1},       /* [H][W][C]: one sample */
+    {4, FIRST, 0, 1, 2, 3},        {4, LAST, 0, 3, 1, 2},
+};
+
+static size_t dim_of(const td_array *array, int dim) {
+    return dim == ONE ? 1 : array->dims[dim];
+}
+
+static void shape_of(const td_array *array, const view *v, size_t shape[3]) {
+    shape[0] = dim_of(array, v->c);
+    shape[1] = dim_of(array, v->h);
+    shape[2] = dim_of(array, v->w);
+}
+
+/* Whether samples of that shape are what the network wants; flat ones may have any shape with as
+ * many values, and are then of the network's. */
+static bool is_wanted(const size_t shape[3], const int wanted[3]) {
+    size_t count = 1;
+    bool equal = true;
+    for (int i = 0; i < 3; i++) {
+        equal = equal && wanted[i] > 0 && shape[i] == (size_t)wanted[i];
+        if (wanted[i] <= 0 || !td_size_mul(count, (size_t)wanted[i], &count)) {
+            return false;
+        }
+    }
+    return equal || (shape[1] == 1 && shape[2] == 1 && shape[0] == count);
+}
+
+static const view *choose_view(const tdsnn_data *data, bool *wanted) {
+    const view *chosen = NULL;
+    *wanted = false;
+    for (size_t i = 0; i < sizeof views / sizeof views[0] && !*wanted; i++) {
+        const view *v = &views[i];
+        if (v->rank == data->samples.rank &&
+            (v->channels == EITHER || (v->channels == LAST) == data->channels_last)) {
+            size_t shape[3];
+            shape_of(&data->samples, v, shape);
+            *wanted = is_wanted(shape, data->options.shape);
+            chosen = chosen == NULL || *wanted ? v : chosen;
+        }
+    }
+    return chosen;
+}
+
 static tdsnn_status set_shape(tdsnn_context *ctx, const char *place, tdsnn_data *data) {
-    const size_t *d = data->samples.dims;
-    const size_t shapes[TD_ARRAY_RANK + 1][3] = {
-        {0, 0, 0}, {1, 1, 1}, {d[1], 1, 1}, {1, d[1], d[2]}, {d[1], d[2], d[3]}};
-    const size_t last[3] = {d[3], d[1], d[2]};
-    data->channels_last = data->channels_last && data->samples.rank == 4;
-    const size_t *shape = data->channels_last ? last : shapes[data->samples.rank];
+    bool wanted;
+    size_t shape[3];
+    const view *v = choose_view(data, &wanted);
+    shape_of(&data->samples, v, shape);
     for (int i = 0; i < 3; i++) {
         if (shape[i] == 0 || shape[i] > INT_MAX) {
             return td_error(ctx, TDSNN_ERR_INPUT,
                             "%s: samples of %zux%zux%zu values cannot be used", place, shape[0],
                             shape[1], shape[2]);
         }
-        data->info.shape[i] = (int)shape[i];
+        data->info.shape[i] = wanted ? data->options.shape[i] : (int)shape[i];
     }
-    data->info.samples = d[0];
-    return d[0] > 0 ? TDSNN_OK : td_error(ctx, TDSNN_ERR_INPUT, "%s: has no samples", place);
+    data->channels_last = v->channels == LAST;
+    data->info.samples = dim_of(&data->samples, v->samples);
+    return data->info.samples > 0 ? TDSNN_OK
+                                  : td_error(ctx, TDSNN_ERR_INPUT, "%s: has no samples", place);
 }
 
 static tdsnn_status check_values(tdsnn_context *ctx, const char *place, const tdsnn_data *data) {

@@ -6,31 +6,40 @@
 
 size_t td_element_size(td_element type) {
     static const unsigned char sizes[] = {
-        [TD_UINT8] = 1, [TD_INT32] = 4, [TD_INT64] = 8, [TD_FLOAT32] = 4, [TD_FLOAT64] = 8};
+        [TD_UINT8] = 1, [TD_INT8] = 1,  [TD_UINT16] = 2,  [TD_INT16] = 2,  [TD_UINT32] = 4,
+        [TD_INT32] = 4, [TD_INT64] = 8, [TD_FLOAT32] = 4, [TD_FLOAT64] = 8};
     return sizes[type];
 }
 
+/* The number of `type` that lies at `place`, wherever that is. */
+#define LOAD(type, place)                                                                          \
+    do {                                                                                           \
+        type value;                                                                                \
+        memcpy(&value, (place), sizeof value);                                                     \
+        return (double)value;                                                                      \
+    } while (0)
+
 double td_array_at(const td_array *array, size_t index) {
     const unsigned char *place = array->bytes + index * td_element_size(array->type);
-    int32_t narrow;
-    int64_t wide;
-    float single;
-    double real;
     switch (array->type) {
     case TD_UINT8:
         return *place;
+    case TD_INT8:
+        LOAD(int8_t, place);
+    case TD_UINT16:
+        LOAD(uint16_t, place);
+    case TD_INT16:
+        LOAD(int16_t, place);
+    case TD_UINT32:
+        LOAD(uint32_t, place);
     case TD_INT32:
-        memcpy(&narrow, place, sizeof narrow);
-        return narrow;
+        LOAD(int32_t, place);
     case TD_INT64:
-        memcpy(&wide, place, sizeof wide);
-        return (double)wide;
+        LOAD(int64_t, place);
     case TD_FLOAT32:
-        memcpy(&single, place, sizeof single);
-        return (double)single;
+        LOAD(float, place);
     case TD_FLOAT64:
-        memcpy(&real, place, sizeof real);
-        return real;
+        LOAD(double, place);
     }
     return 0.0;
 }

@@ -5,7 +5,17 @@
 #include "base/context.h"
 #include "data/stream.h"
 
-typedef enum td_element { TD_UINT8, TD_INT32, TD_INT64, TD_FLOAT32, TD_FLOAT64 } td_element;
+typedef enum td_element {
+    TD_UINT8,
+    TD_INT8,
+    TD_UINT16,
+    TD_INT16,
+    TD_UINT32,
+    TD_INT32,
+    TD_INT64,
+    TD_FLOAT32,
+    TD_FLOAT64
+} td_element;
 
 #define TD_ARRAY_RANK 4
 

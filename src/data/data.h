@@ -36,11 +36,11 @@ tdsnn_status td_data_open_random(tdsnn_context *ctx, const char *argument, tdsnn
 tdsnn_status td_data_open_npy(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 tdsnn_status td_data_open_npz(tdsnn_context *ctx, const char *argument, tdsnn_data *data);
 
-/* Makes data->samples, [N], [N][F], [N][H][W] or [N][C][H][W] (if
- * data->channels_last: [N][H][W][C]), and data->labels, [N] or empty, the
- * data set. `place` is the file, for messages; scale: in force where the options name none.
- * Errors: TDSNN_ERR_INPUT if they contradict each other, a value is not finite or a label is no
- * class. */
+/* Makes data->samples, [N], [N][F], [N][H][W], [N][C][L] or [N][C][H][W] (if data->channels_last:
+ * [N][L][C], [N][H][W][C]), or one sample of these, and data->labels, [N] or empty, the data set.
+ * Which it is follows from options.shape where that is known. `place` is the file, for messages;
+ * scale: in force where the options name none. Errors: TDSNN_ERR_INPUT if they contradict each
+ * other, a value is not finite or a label is no class. */
 tdsnn_status td_data_adopt(tdsnn_context *ctx, const char *place, double scale, tdsnn_data *data);
 
 /* Whether the options' means and standard deviations can be used, whatever the data is.

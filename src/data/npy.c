@@ -11,11 +11,10 @@ static const char magic[6] = {(char)0x93, 'N', 'U', 'M', 'P', 'Y'};
 static const struct {
     const char *name;
     td_element type;
-} types[] = {{"|u1", TD_UINT8},
-             {"<i4", TD_INT32},
-             {"<i8", TD_INT64},
-             {"<f4", TD_FLOAT32},
-             {"<f8", TD_FLOAT64}};
+} types[] = {{"|u1", TD_UINT8}, /* first of its type: what is written */
+             {"|b1", TD_UINT8}, {"|i1", TD_INT8},    {"<u2", TD_UINT16},
+             {"<i2", TD_INT16}, {"<u4", TD_UINT32},  {"<i4", TD_INT32},
+             {"<i8", TD_INT64}, {"<f4", TD_FLOAT32}, {"<f8", TD_FLOAT64}};
 #define TYPE_COUNT (sizeof types / sizeof types[0])
 
 /* A real header has about a hundred characters; structured types, which are not read, have more. */
@@ -58,8 +57,8 @@ static bool parse_type(parser *p, td_array *array) {
             return true;
         }
     }
-    return refuse(p, "its type is none of little-endian float32, float64, uint8, int32, int64: "
-                     "convert it with astype");
+    return refuse(p, "its type is none of little-endian float32, float64, bool, uint8 to uint32, "
+                     "int8 to int64: convert it with astype");
 }
 
 static bool parse_order(parser *p) {
@@ -177,7 +176,7 @@ void td_npy_header(td_element type, uint64_t samples, int rank, const int *dims,
                    unsigned char header[TD_NPY_HEADER]) {
     char text[TD_NPY_HEADER];
     const char *name = "";
-    for (size_t i = 0; i < TYPE_COUNT; i++) {
+    for (size_t i = TYPE_COUNT; i-- > 0;) {
         name = types[i].type == type ? types[i].name : name;
     }
     int used =

@@ -6,7 +6,8 @@
 
 /* Reads one array, format version 1 to 3.
  * Errors: TDSNN_ERR_INPUT: damaged, Fortran order, more than TD_ARRAY_RANK dimensions, or a type
- * other than little-endian float32, float64, uint8, int32, int64. Memory: td_array_free. */
+ * other than little-endian float32, float64, bool, uint8 to uint32, int8 to int64. Memory:
+ * td_array_free. */
 tdsnn_status td_npy_read(tdsnn_context *ctx, td_stream *stream, td_array *array);
 
 /* The length of every header written, so that it can be written again when the size is known. */

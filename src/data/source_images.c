@@ -116,6 +116,8 @@ tdsnn_status td_data_open_images(tdsnn_context *ctx, const char *argument, tdsnn
         return status;
     }
     data->info.samples = p->list.count;
+    data->info.resize = data->options.resize;
+    data->info.crop = data->options.crop;
     data->info.labelled = p->list.labelled;
     data->info.classes = p->list.classes;
     data->info.scale = data->options.scale != 0.0 ? data->options.scale : 1.0 / 255.0;

@@ -453,7 +453,8 @@ static tdsnn_status prepare(evaluation *e, const tdsnn_model *model) {
                           e->program.outputs, o->against->path, e->against.outputs);
     }
     if (status == TDSNN_OK) {
-        status = td_scale_fits(e->ctx, model, info.scale);
+        status = td_preprocessing_fits(e->ctx, model, info.scale, info.channels_normalised,
+                                       info.mean, info.std);
     }
     *e->result = (tdsnn_eval_result){
         .samples = o->limit > 0 && o->limit < info.samples ? o->limit : info.samples,

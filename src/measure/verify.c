@@ -217,7 +217,8 @@ static tdsnn_status prepare(tdsnn_context *ctx, const tdsnn_model *model, const 
     }
     tdsnn_status status = td_data_fits(ctx, data, program->input);
     if (status == TDSNN_OK) {
-        status = td_scale_fits(ctx, model, info.scale);
+        status = td_preprocessing_fits(ctx, model, info.scale, info.channels_normalised, info.mean,
+                                       info.std);
     }
     *samples = options->limit > 0 && options->limit < info.samples ? options->limit : info.samples;
     return status;

@@ -205,13 +205,33 @@ const char *tdsnn_model_metadata(const tdsnn_model *model, const char *key) {
     return model->graph == NULL ? NULL : td_graph_metadata(model->graph, key);
 }
 
-tdsnn_status td_scale_fits(tdsnn_context *ctx, const tdsnn_model *model, double scale) {
-    const char *recorded = tdsnn_model_metadata(model, "tdsnn.scale");
-    if (recorded == NULL || strtod(recorded, NULL) == scale) {
-        return TDSNN_OK;
+/* Whether "0.5,0.25" are these numbers, as float32. */
+static bool same_numbers(const char *recorded, const float *numbers, int count) {
+    for (int i = 0; i < count && recorded != NULL; i++) {
+        char *end;
+        bool same = strtof(recorded, &end) == numbers[i] && end != recorded;
+        recorded = same && *end == (i + 1 < count ? ',' : '\0') ? end + 1 : NULL;
     }
-    return td_error(ctx, TDSNN_ERR_USAGE,
-                    "'%s' was converted for data of scale %s, but this data has scale %.17g; give "
-                    "--scale %s or convert again",
-                    model->path, recorded, scale, recorded);
+    return recorded != NULL;
+}
+
+tdsnn_status td_preprocessing_fits(tdsnn_context *ctx, const tdsnn_model *model, double scale,
+                                   int channels, const float *mean, const float *std) {
+    const char *recorded = tdsnn_model_metadata(model, "tdsnn.scale");
+    if (recorded != NULL && strtod(recorded, NULL) != scale) {
+        return td_error(ctx, TDSNN_ERR_USAGE,
+                        "'%s' was converted for data of scale %s, but this data has scale %.17g; "
+                        "give --scale %s or convert again",
+                        model->path, recorded, scale, recorded);
+    }
+    bool converted = tdsnn_model_metadata(model, "tdsnn.layout") != NULL;
+    if (converted && channels > 0 &&
+        !(same_numbers(tdsnn_model_metadata(model, "tdsnn.mean"), mean, channels) &&
+          same_numbers(tdsnn_model_metadata(model, "tdsnn.std"), std, channels))) {
+        return td_error(ctx, TDSNN_ERR_USAGE,
+                        "'%s' has the normalisation it was converted with inside, and this data "
+                        "has another; leave mean and std out, or convert again",
+                        model->path);
+    }
+    return TDSNN_OK;
 }

@@ -20,8 +20,10 @@ struct tdsnn_model {
 tdsnn_status td_model_create(tdsnn_context *ctx, td_graph *graph, const char *path,
                              tdsnn_model **model);
 
-/* Whether data of that scale is what the model was converted with; a file that does not say takes
- * any. Errors: TDSNN_ERR_USAGE naming both. */
-tdsnn_status td_scale_fits(tdsnn_context *ctx, const tdsnn_model *model, double scale);
+/* Whether data of that scale and normalisation (channels: how many numbers; 0: none, and the file's
+ * own is taken) is what the model was converted with; a file that does not say takes any.
+ * Errors: TDSNN_ERR_USAGE. */
+tdsnn_status td_preprocessing_fits(tdsnn_context *ctx, const tdsnn_model *model, double scale,
+                                   int channels, const float *mean, const float *std);
 
 #endif

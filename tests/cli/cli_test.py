@@ -235,6 +235,16 @@ def test_pictures(folder, converted):
     fails('a picture of another size', 3, ['one.png', '40', '28 x 28', '--resize'], *command)
     status, out, said = tdsnn(*command, '--resize', '30', '--crop', '28')
     ok(status == 0 and out.startswith('digit'), 'resized and cropped', said)
+    sized = os.path.join(folder, 'sized.onnx')
+    ok(tdsnn('convert', SOURCE, '-o', sized, '--steps', '3', '--calibrate', f'images:{picture}',
+             '--resize', '30', '--crop', '28')[0] == 0, 'calibrated on a picture that is brought to size')
+    with open(sized, 'rb') as file:
+        ok(b'tdsnn.calibration\x12\x06images' in file.read(), 'the file says what it was calibrated on')
+    command[1] = sized
+    ok(tdsnn(*command)[0] == 0 and tdsnn(*command, '--crop', '28')[0] == 0,
+       'the file remembers the sizes; the same again is fine')
+    fails('another size than the file was made with', 2, ['--resize 30', '--resize 29'], *command,
+          '--resize', '29')
     with open(picture, 'r+b') as file:
         file.truncate(50)
     fails('a picture that is cut off', 3, ['one.png', 'cut off'], *command)

@@ -44,6 +44,10 @@ static bool refused(tdsnn_context *ctx, const file *f, const char *words) {
 
 static void test_types(tdsnn_context *ctx) {
     const uint8_t bytes[] = {0, 1, 128, 255};
+    const int8_t tiny[] = {0, -1, 127, -128};
+    const uint16_t words[] = {0, 1, 32768, 65535};
+    const int16_t shorts[] = {0, -1, 32767, -32768};
+    const uint32_t naturals[] = {0, 1, 1u << 31, UINT32_MAX};
     const int32_t narrow[] = {0, -1, INT32_MAX, INT32_MIN};
     const int64_t wide[] = {0, -1, (int64_t)1 << 40, 7};
     const float singles[] = {0.0f, -1.5f, 1e-40f, 3e38f};
@@ -54,6 +58,11 @@ static void test_types(tdsnn_context *ctx) {
         size_t size;
         double expected[4];
     } cases[] = {{"|u1", bytes, sizeof bytes, {0, 1, 128, 255}},
+                 {"|b1", bytes, sizeof bytes, {0, 1, 128, 255}},
+                 {"|i1", tiny, sizeof tiny, {0, -1, 127, -128}},
+                 {"<u2", words, sizeof words, {0, 1, 32768, 65535}},
+                 {"<i2", shorts, sizeof shorts, {0, -1, 32767, -32768}},
+                 {"<u4", naturals, sizeof naturals, {0, 1, 2147483648.0, 4294967295.0}},
                  {"<i4", narrow, sizeof narrow, {0, -1, 2147483647.0, -2147483648.0}},
                  {"<i8", wide, sizeof wide, {0, -1, 1099511627776.0, 7}},
                  {"<f4", singles, sizeof singles, {0, -1.5, (double)1e-40f, (double)3e38f}},
@@ -97,6 +106,59 @@ static void test_shapes(tdsnn_context *ctx) {
         ok(right && info.samples == cases[i].samples &&
                memcmp(info.shape, cases[i].expected, sizeof info.shape) == 0,
            "shape %s", cases[i].shape);
+        tdsnn_data_close(data);
+    }
+}
+
+/* What the network wants decides where an array can be seen in several ways. */
+static void test_wanted(tdsnn_context *ctx) {
+    uint8_t bytes[24];
+    const struct {
+        const char *shape;
+        tdsnn_layout layout;
+        int wanted[3];
+        size_t samples;
+        int expected[3];
+        int second; /* the second value of the first sample */
+    } cases[] = {{"(2, 3, 4)", TDSNN_LAYOUT_NCHW, {3, 1, 4}, 2, {3, 1, 4}, 1},
+                 {"(2, 3, 4)", TDSNN_LAYOUT_NHWC, {4, 1, 3}, 2, {4, 1, 3}, 4},
+                 {"(2, 3, 4)", TDSNN_LAYOUT_NCHW, {2, 3, 4}, 1, {2, 3, 4}, 1},
+                 {"(2, 3, 4)", TDSNN_LAYOUT_NHWC, {4, 2, 3}, 1, {4, 2, 3}, 4},
+                 {"(2, 3, 4)", TDSNN_LAYOUT_NCHW, {1, 3, 4}, 2, {1, 3, 4}, 1},
+                 {"(2, 3, 4)", TDSNN_LAYOUT_NHWC, {1, 3, 4}, 2, {1, 3, 4}, 1},
+                 {"(2, 3, 4)", TDSNN_LAYOUT_NCHW, {5, 5, 5}, 2, {1, 3, 4}, 1},
+                 {"(2, 12)", TDSNN_LAYOUT_NCHW, {3, 2, 2}, 2, {3, 2, 2}, 1},
+                 {"(2, 12)", TDSNN_LAYOUT_NHWC, {3, 2, 2}, 2, {3, 2, 2}, 1},
+                 {"(2, 12)", TDSNN_LAYOUT_NCHW, {3, 1, 4}, 2, {3, 1, 4}, 1},
+                 {"(2, 12)", TDSNN_LAYOUT_NCHW, {1, 2, 12}, 1, {1, 2, 12}, 1},
+                 {"(2, 12)", TDSNN_LAYOUT_NCHW, {13, 1, 1}, 2, {12, 1, 1}, 1},
+                 {"(24,)", TDSNN_LAYOUT_NCHW, {24, 1, 1}, 1, {24, 1, 1}, 1},
+                 {"(24,)", TDSNN_LAYOUT_NCHW, {1, 1, 1}, 24, {1, 1, 1}, -1},
+                 {"(1, 2, 3, 4)", TDSNN_LAYOUT_NCHW, {24, 1, 1}, 1, {2, 3, 4}, 1},
+                 {"(1, 2, 3, 4)", TDSNN_LAYOUT_NHWC, {4, 2, 3}, 1, {4, 2, 3}, 4}};
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)i;
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[100], spec[160];
+        float values[24];
+        tdsnn_data *data = NULL;
+        tdsnn_data_options options = TDSNN_DATA_OPTIONS_INIT;
+        snprintf(text, sizeof text, "{'shape': %s, 'descr': '|u1', 'fortran_order': False}",
+                 cases[i].shape);
+        file f = npy(text, bytes, sizeof bytes);
+        snprintf(spec, sizeof spec, "npy:%s", scratch_write("a.npy", f.bytes, f.size));
+        memcpy(options.shape, cases[i].wanted, sizeof options.shape);
+        options.layout = cases[i].layout;
+        bool right = tdsnn_data_open(ctx, spec, &options, &data) == TDSNN_OK;
+        tdsnn_data_info info = right ? tdsnn_data_get_info(data) : (tdsnn_data_info){0};
+        right = right && info.samples == cases[i].samples &&
+                memcmp(info.shape, cases[i].expected, sizeof info.shape) == 0 &&
+                tdsnn_data_read(ctx, data, 0, values, NULL) == TDSNN_OK &&
+                (cases[i].second < 0 || values[1] == (float)cases[i].second);
+        ok(right, "%s%s for a network that wants %dx%dx%d", cases[i].shape,
+           options.layout == TDSNN_LAYOUT_NHWC ? ", nhwc," : "", cases[i].wanted[0],
+           cases[i].wanted[1], cases[i].wanted[2]);
         tdsnn_data_close(data);
     }
 }
@@ -240,6 +302,7 @@ int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
     test_types(ctx);
     test_shapes(ctx);
+    test_wanted(ctx);
     test_layout(ctx);
     test_refusals(ctx);
     const float some[] = {1, 2, 3, 4};

@@ -152,6 +152,44 @@ static void check_failures(tdsnn_context *ctx) {
     tdsnn_model_destroy(other);
 }
 
+/* Whether data of that normalisation may be given to the model. */
+static bool takes(tdsnn_context *ctx, const tdsnn_model *model, int channels, float mean,
+                  float std) {
+    tdsnn_model_shape shape;
+    tdsnn_data_options options = TDSNN_DATA_OPTIONS_INIT;
+    tdsnn_eval_options eval_options = TDSNN_EVAL_OPTIONS_INIT;
+    tdsnn_data *data = NULL;
+    tdsnn_eval_result *result = NULL;
+    tdsnn_model_get_shape(ctx, model, &shape);
+    memcpy(options.shape, shape.input, sizeof options.shape);
+    options.channels_normalised = channels;
+    options.mean[0] = mean;
+    options.std[0] = std;
+    eval_options.limit = 1;
+    tdsnn_status status = tdsnn_data_open(ctx, SAMPLES, &options, &data);
+    status = status == TDSNN_OK ? tdsnn_eval(ctx, model, data, &eval_options, &result) : status;
+    tdsnn_eval_result_free(result);
+    tdsnn_data_close(data);
+    return status == TDSNN_OK;
+}
+
+static void check_normalisation(tdsnn_context *ctx) {
+    tdsnn_model *model = random_model(ctx, 3);
+    td_graph_set_metadata(ctx, model->graph, "tdsnn.layout", "nchw");
+    ok(takes(ctx, model, 0, 0.0f, 0.0f), "no normalisation is that of the file");
+    ok(!takes(ctx, model, 1, 0.5f, 0.25f) &&
+           strstr(tdsnn_last_error(ctx), "has another; leave mean and std out") != NULL,
+       "one that the file has not: %s", tdsnn_last_error(ctx));
+    td_graph_set_metadata(ctx, model->graph, "tdsnn.mean", "0.5");
+    td_graph_set_metadata(ctx, model->graph, "tdsnn.std", "0.25");
+    ok(takes(ctx, model, 0, 0.0f, 0.0f) && takes(ctx, model, 1, 0.5f, 0.25f) &&
+           !takes(ctx, model, 1, 0.5f, 0.125f) && !takes(ctx, model, 1, 0.25f, 0.25f),
+       "the file's own, given again, and others");
+    td_graph_set_metadata(ctx, model->graph, "tdsnn.mean", "0.5,0.5");
+    ok(!takes(ctx, model, 1, 0.5f, 0.25f), "as many numbers as the file's");
+    tdsnn_model_destroy(model);
+}
+
 /* A model of the graph that has been made. */
 static tdsnn_model *finish_model(graph_maker *m, const char *path) {
     tdsnn_model *model = NULL;
@@ -226,6 +264,7 @@ int main(void) {
         check_engines(ctx, seed);
     }
     check_failures(ctx);
+    check_normalisation(ctx);
     check_path(ctx);
     check_nan(ctx);
     scratch_clean();
