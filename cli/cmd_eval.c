@@ -7,11 +7,12 @@ typedef struct eval_arguments {
     cli_data_arguments data_options;
     const char *data, *against, *predictions, *labels, *logits, *spikes;
     int split, engine;
-    size_t limit;
+    size_t limit, count;
     bool force;
 } eval_arguments;
 
-static const eval_arguments defaults = {.data_options = CLI_DATA_DEFAULTS};
+static const eval_arguments defaults = {.data_options = CLI_DATA_DEFAULTS,
+                                        .count = TDSNN_DEFAULT_COUNTED};
 
 static const cli_option options[] = {
     {.kind = CLI_TEXT,
@@ -30,11 +31,17 @@ static const cli_option options[] = {
      .value = "N",
      .help = "the first N samples; 0: all (0)",
      .offset = offsetof(eval_arguments, limit)},
+    {.kind = CLI_SIZE,
+     .name = "count",
+     .value = "N",
+     .help = "count spikes, operations and latency on the first N\n"
+             "samples; 0: on all, slow (256)",
+     .offset = offsetof(eval_arguments, count)},
     {.kind = CLI_CHOICE,
      .name = "engine",
-     .value = "reference|clock",
-     .help = "of a spiking network (reference); clock: neurons stepped\n"
-             "through time, slow",
+     .value = "event|reference|clock",
+     .help = "of a spiking network (event); reference: the same bits,\n"
+             "slower; clock: neurons stepped through time, slow",
      .offset = offsetof(eval_arguments, engine)},
     {.kind = CLI_TEXT,
      .name = "against",
@@ -112,8 +119,9 @@ static cli_text four_digits(double value) {
 static void add_spikes(cli_table *table, const tdsnn_eval_result *r) {
     double neurons = (double)r->total.neurons;
     char note[200];
-    add_line(table, "neurons", cli_count(r->total.neurons / r->samples).s,
-             "of the hidden layers, max-pools included");
+    snprintf(note, sizeof note, "of the hidden layers, max-pools included; counted on %s samples",
+             cli_count(r->counted).s);
+    add_line(table, "neurons", cli_count(r->total.neurons / r->counted).s, note);
     add_line(table, "spikes per neuron", four_digits(ratio((double)r->total.spikes, neurons)).s,
              "later than time 0");
     add_line(table, "zero spikes per neuron",
@@ -124,7 +132,7 @@ static void add_spikes(cli_table *table, const tdsnn_eval_result *r) {
              r->total.analog_macs > 0 ? "the input is analog: the first layer is not spiking" : "");
     snprintf(note, sizeof note, "steps with dynamic release, on average; %s with fixed",
              cli_count(r->latency_fixed).s);
-    add_line(table, "latency", cli_mean((double)r->latency_dynamic / (double)r->samples).s, note);
+    add_line(table, "latency", cli_mean((double)r->latency_dynamic / (double)r->counted).s, note);
 }
 
 static void add_time(cli_table *table, const tdsnn_context *ctx, const tdsnn_eval_result *r) {
@@ -162,16 +170,16 @@ static void print_costs(FILE *out, const char *title, const cost costs[2],
     cli_table_start(&table, "lrrrr", headings);
     cli_cell(&table, CLI_PLAIN, "dense");
     for (int i = 0; i < 2; i++) {
-        add_figure(&table, costs[i].dense, costs[i].dense, r->samples);
+        add_figure(&table, costs[i].dense, costs[i].dense, r->counted);
     }
     if (r->spiking) {
         cli_cell(&table, CLI_PLAIN, "spiking, paper's convention");
         for (int i = 0; i < 2; i++) {
-            add_figure(&table, costs[i].paper, costs[i].dense, r->samples);
+            add_figure(&table, costs[i].paper, costs[i].dense, r->counted);
         }
         cli_cell(&table, CLI_PLAIN, "spiking, zeros silent");
         for (int i = 0; i < 2; i++) {
-            add_figure(&table, costs[i].silent, costs[i].dense, r->samples);
+            add_figure(&table, costs[i].silent, costs[i].dense, r->counted);
         }
     }
     cli_table_print(&table, out);
@@ -207,15 +215,15 @@ static void print_layers(FILE *out, const tdsnn_eval_result *r) {
     for (int i = 0; i < r->layer_count; i++) {
         const tdsnn_eval_layer *l = &r->layers[i];
         const tdsnn_counts *c = &l->counts;
-        double n = (double)r->samples, neurons = (double)c->neurons;
+        double n = (double)r->counted, neurons = (double)c->neurons;
         cli_cell(&table, CLI_PLAIN, "%s", l->name);
         cli_cell(&table, CLI_PLAIN, "%s", l->kind);
         cli_cell(&table, CLI_PLAIN, "%dx%dx%d", l->shape[0], l->shape[1], l->shape[2]);
         cli_cell(&table, CLI_PLAIN, "%d", l->steps);
-        cli_cell(&table, CLI_PLAIN, "%s", cli_count(c->neurons / r->samples).s);
+        cli_cell(&table, CLI_PLAIN, "%s", cli_count(c->neurons / r->counted).s);
         cli_cell(&table, CLI_PLAIN, "%s", four_digits(ratio((double)c->spikes, neurons)).s);
         cli_cell(&table, CLI_PLAIN, "%s", four_digits(ratio((double)c->zero_spikes, neurons)).s);
-        cli_cell(&table, CLI_PLAIN, "%s", cli_count(c->macs / r->samples).s);
+        cli_cell(&table, CLI_PLAIN, "%s", cli_count(c->macs / r->counted).s);
         cli_cell(&table, CLI_PLAIN, "%s", cli_mean((double)tdsnn_ops_paper(c) / n).s);
         cli_cell(&table, CLI_PLAIN, "%s", cli_mean((double)tdsnn_ops_silent(c) / n).s);
         cli_cell(&table, CLI_PLAIN, "%s", cli_mean((double)l->t_last_in / n).s);
@@ -225,9 +233,8 @@ static void print_layers(FILE *out, const tdsnn_eval_result *r) {
 
 static void print_result(FILE *out, const tdsnn_context *ctx, const eval_arguments *a,
                          const tdsnn_eval_result *r, const tdsnn_data *data) {
-    const char *how = !r->spiking                       ? "a plain network, run densely"
-                      : a->engine == TDSNN_ENGINE_CLOCK ? "clock engine"
-                                                        : "reference engine";
+    static const char *const engines[] = {"event engine", "reference engine", "clock engine"};
+    const char *how = r->spiking ? engines[a->engine] : "a plain network, run densely";
     fprintf(out, "%s on %s; %s\n\n", cli_base_name(a->base.model),
             cli_describe_data(data, (tdsnn_split)a->split, a->limit).s, how);
     cli_table table;
@@ -260,6 +267,7 @@ static tdsnn_status evaluate(tdsnn_context *ctx, const eval_arguments *a, const 
                              const tdsnn_model *against, const tdsnn_data *data) {
     tdsnn_eval_options eval_options = TDSNN_EVAL_OPTIONS_INIT;
     eval_options.limit = a->limit;
+    eval_options.count = a->count;
     eval_options.engine = (tdsnn_engine)a->engine;
     eval_options.against = against;
     eval_options.predictions = a->predictions;

@@ -11,12 +11,21 @@
 extern "C" {
 #endif
 
-typedef enum tdsnn_engine { TDSNN_ENGINE_REFERENCE, TDSNN_ENGINE_CLOCK } tdsnn_engine;
+typedef enum tdsnn_engine {
+    TDSNN_ENGINE_EVENT,     /* fast: silent neurons are no work */
+    TDSNN_ENGINE_REFERENCE, /* normative; the event engine has its bits */
+    TDSNN_ENGINE_CLOCK      /* neurons stepped through time, in double */
+} tdsnn_engine;
+
+/* Samples on which is counted, by default. */
+#define TDSNN_DEFAULT_COUNTED 256
 
 /* Start from TDSNN_EVAL_OPTIONS_INIT. Paths: NULL is not written; "-" is stdout (predictions). */
 typedef struct tdsnn_eval_options {
     size_t size;                /* sizeof(tdsnn_eval_options) */
     size_t limit;               /* first samples only; 0: all */
+    size_t count;               /* spikes, operations and latency are counted on the first samples
+                                 * only: counting takes longer than running; 0: on all */
     tdsnn_engine engine;        /* of a spiking model; a plain one always runs densely */
     const tdsnn_model *against; /* a second model run on the same samples, or NULL */
     const char *predictions;    /* text, one class index a line */
@@ -26,9 +35,12 @@ typedef struct tdsnn_eval_options {
     bool force;                 /* replace output files that exist */
 } tdsnn_eval_options;
 #define TDSNN_EVAL_OPTIONS_INIT                                                                    \
-    { sizeof(tdsnn_eval_options), 0, TDSNN_ENGINE_REFERENCE, NULL, NULL, NULL, NULL, NULL, false }
+    {                                                                                              \
+        sizeof(tdsnn_eval_options), 0, TDSNN_DEFAULT_COUNTED, TDSNN_ENGINE_EVENT, NULL, NULL,      \
+            NULL, NULL, NULL, false                                                                \
+    }
 
-/* What is counted (docs/counts.md); sums over the samples, of dynamic T_il. */
+/* What is counted (docs/counts.md); sums over the samples counted on, of dynamic T_il. */
 typedef struct tdsnn_counts {
     uint64_t neurons;     /* of one sample x samples */
     uint64_t spikes;      /* neurons with T > 0 (offset 1: all) */
@@ -60,6 +72,7 @@ typedef struct tdsnn_eval_layer {
 
 typedef struct tdsnn_eval_result {
     size_t samples;
+    size_t counted; /* of these: what `total`, layers, input spikes and latency are sums over */
     int outputs;
     bool labelled, spiking;
     uint64_t top1, top5;   /* correct samples */

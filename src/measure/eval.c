@@ -99,11 +99,12 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
         return status;
     }
     const float *logits;
+    bool counts = w->counter != NULL && e->first + index < e->result->counted;
     double start = now();
-    td_runner_run(w->runner, w->sample, &logits);
+    td_runner_run(w->runner, w->sample, counts || e->times != NULL, &logits);
     w->run_seconds += now() - start;
     memcpy(e->logits + index * outputs, logits, outputs * sizeof *logits);
-    if (w->counter != NULL) {
+    if (counts) {
         td_counter_add(w->counter, td_runner_activity(w->runner));
     }
     if (e->times != NULL) {
@@ -111,7 +112,7 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
     }
     if (w->against != NULL) {
         start = now();
-        td_runner_run(w->against, w->sample, &logits);
+        td_runner_run(w->against, w->sample, false, &logits);
         w->against_run_seconds += now() - start;
         memcpy(e->against_logits + index * outputs, logits, outputs * sizeof *logits);
     }
@@ -398,7 +399,7 @@ static tdsnn_status report(evaluation *e, double seconds) {
     if (network_of(e) == NULL) {
         for (int i = 0; i < e->program.graph->node_count; i++) {
             r->total.macs +=
-                r->samples * td_node_macs(e->program.graph, &e->program.graph->nodes[i], false);
+                r->counted * td_node_macs(e->program.graph, &e->program.graph->nodes[i], false);
         }
         return TDSNN_OK;
     }
@@ -438,14 +439,16 @@ static tdsnn_status prepare(evaluation *e, const tdsnn_model *model) {
     }
     tdsnn_status status = td_program_create(e->ctx, model, e->data, o->engine, &e->program);
     if (status == TDSNN_OK && o->against != NULL) {
-        status =
-            td_program_create(e->ctx, o->against, e->data, TDSNN_ENGINE_REFERENCE, &e->against);
+        status = td_program_create(e->ctx, o->against, e->data, TDSNN_ENGINE_EVENT, &e->against);
     }
     if (status == TDSNN_OK) {
         status = td_data_fits(e->ctx, e->data, e->program.input);
     }
     if (status == TDSNN_OK && o->against != NULL) {
         status = td_data_fits(e->ctx, e->data, e->against.input);
+    }
+    if (status == TDSNN_OK && o->against != NULL) {
+        status = td_program_plan(e->ctx, e->data, &e->against);
     }
     if (status == TDSNN_OK && o->against != NULL && e->against.outputs != e->program.outputs) {
         status = td_error(e->ctx, TDSNN_ERR_USAGE,
@@ -456,12 +459,17 @@ static tdsnn_status prepare(evaluation *e, const tdsnn_model *model) {
         status = td_preprocessing_fits(e->ctx, model, info.scale, info.channels_normalised,
                                        info.mean, info.std);
     }
+    if (status == TDSNN_OK) {
+        status = td_program_plan(e->ctx, e->data, &e->program);
+    }
     *e->result = (tdsnn_eval_result){
         .samples = o->limit > 0 && o->limit < info.samples ? o->limit : info.samples,
         .outputs = e->program.outputs,
         .labelled = info.labelled,
         .spiking = e->program.network != NULL,
         .compared = o->against != NULL};
+    size_t samples = e->result->samples;
+    e->result->counted = o->count > 0 && o->count < samples ? o->count : samples;
     return status;
 }
 

@@ -36,21 +36,85 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, con
     return TDSNN_OK;
 }
 
+/* Samples whose densities decide the plan. */
+#define PLANNING_SAMPLES 4
+
+/* Adds the share of a layer's values that are events. */
+static void add_densities(const td_network *network, const td_activity *a, double *densities) {
+    for (int i = 0; i < network->layer_count; i++) {
+        const td_layer *layer = &network->layers[i];
+        size_t count = td_shape_count(layer->shape), events = 0;
+        for (size_t k = 0; a->times[i] != NULL && k < count; k++) {
+            events += a->times[i][k] != 0 || (layer->pair && a->times[i][count + k] != 0);
+        }
+        densities[i] += (double)(a->times[i] == NULL ? count : events) / (double)count;
+    }
+}
+
+/* Means over the first samples, run by a plan that knows none. */
+static tdsnn_status measure_densities(tdsnn_context *ctx, const tdsnn_data *data,
+                                      const td_program *program, td_session *session,
+                                      td_activity *a, double *densities) {
+    size_t samples =
+        program->data.samples < PLANNING_SAMPLES ? program->data.samples : PLANNING_SAMPLES;
+    for (size_t i = 0; i < samples; i++) {
+        tdsnn_status status = tdsnn_data_read(ctx, data, i, a->input, NULL);
+        if (status != TDSNN_OK) {
+            return status;
+        }
+        td_session_run(session, a, true);
+        add_densities(program->network, a, densities);
+    }
+    for (int i = 0; i < program->network->layer_count; i++) {
+        densities[i] /= (double)samples;
+    }
+    return TDSNN_OK;
+}
+
+tdsnn_status td_program_plan(tdsnn_context *ctx, const tdsnn_data *data, td_program *program) {
+    const td_network *network = program->network;
+    if (network == NULL || program->engine != TDSNN_ENGINE_EVENT) {
+        return TDSNN_OK;
+    }
+    const td_kernels *kernels = td_kernels_find(NULL);
+    td_plan *first = NULL;
+    td_session *session = NULL;
+    td_activity *a = NULL;
+    double *densities = td_alloc(ctx, (size_t)network->layer_count, sizeof *densities);
+    tdsnn_status status = densities == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+    status = status != TDSNN_OK ? status : td_plan_create(ctx, network, kernels, NULL, &first);
+    status = status != TDSNN_OK ? status : td_session_create(ctx, first, &session);
+    status = status != TDSNN_OK ? status : td_activity_create(ctx, network, &a);
+    status =
+        status != TDSNN_OK ? status : measure_densities(ctx, data, program, session, a, densities);
+    td_activity_destroy(a);
+    td_session_destroy(session);
+    td_plan_destroy(first);
+    if (status == TDSNN_OK) {
+        status = td_plan_create(ctx, network, kernels, densities, &program->plan);
+    }
+    td_free(densities);
+    return status;
+}
+
 void td_program_free(td_program *program) {
+    td_plan_destroy(program->plan);
+    program->plan = NULL;
     td_network_destroy(program->network);
     td_dense_plan_destroy(program->dense);
-    program->network = NULL;
     program->dense = NULL;
+    program->network = NULL;
 }
 
 struct td_runner {
     const td_program *program;
-    td_dense *dense;       /* of a plain model */
-    float *input;          /* of a plain model: the sample, normalised */
-    td_activity *activity; /* of a spiking one */
-    td_reference *reference;
-    td_clock_layer **clock; /* [layer_count]; NULL for the input */
-    double *potentials;     /* [outputs] */
+    td_dense *dense;         /* of a plain model */
+    float *input;            /* of a plain model: the sample, normalised */
+    td_activity *activity;   /* of a spiking one */
+    td_session *session;     /* of the event engine */
+    td_reference *reference; /* of the reference engine */
+    td_clock_layer **clock;  /* [layer_count]; NULL for the input */
+    double *potentials;      /* [outputs] */
 };
 
 static tdsnn_status create_clock(tdsnn_context *ctx, td_runner *r) {
@@ -75,9 +139,14 @@ static tdsnn_status create(tdsnn_context *ctx, td_runner *r) {
     if (status != TDSNN_OK) {
         return status;
     }
-    return program->engine == TDSNN_ENGINE_CLOCK
-               ? create_clock(ctx, r)
-               : td_reference_create(ctx, program->network, &r->reference);
+    switch (program->engine) {
+    case TDSNN_ENGINE_CLOCK:
+        return create_clock(ctx, r);
+    case TDSNN_ENGINE_REFERENCE:
+        return td_reference_create(ctx, program->network, &r->reference);
+    default:
+        return td_session_create(ctx, program->plan, &r->session);
+    }
 }
 
 tdsnn_status td_runner_create(tdsnn_context *ctx, const td_program *program, td_runner **runner) {
@@ -104,6 +173,7 @@ void td_runner_destroy(td_runner *r) {
     }
     td_free(r->clock);
     td_free(r->potentials);
+    td_session_destroy(r->session);
     td_reference_destroy(r->reference);
     td_activity_destroy(r->activity);
     td_dense_destroy(r->dense);
@@ -126,7 +196,7 @@ static void run_clock(td_runner *r) {
     }
 }
 
-void td_runner_run(td_runner *r, const float *sample, const float **logits) {
+void td_runner_run(td_runner *r, const float *sample, bool keep_times, const float **logits) {
     if (r->dense != NULL) {
         memcpy(r->input, sample, td_shape_count(r->program->input) * sizeof *sample);
         td_data_normalise(&r->program->data, r->input);
@@ -137,6 +207,8 @@ void td_runner_run(td_runner *r, const float *sample, const float **logits) {
     memcpy(r->activity->input, sample, td_shape_count(r->program->input) * sizeof *sample);
     if (r->clock != NULL) {
         run_clock(r);
+    } else if (r->session != NULL) {
+        td_session_run(r->session, r->activity, keep_times);
     } else {
         td_reference_run(r->reference, r->activity);
     }

@@ -127,7 +127,7 @@ static void put_mean(td_json *j, json_t *object, const char *key, bool spiking, 
  * has none but those behind an analog input. */
 static void put_ops(td_json *j, const tdsnn_eval_result *r) {
     json_t *ops = td_json_object(j, j->root, "ops");
-    double n = (double)r->samples, macs = (double)r->total.macs;
+    double n = (double)r->counted, macs = (double)r->total.macs;
     double paper = (double)tdsnn_ops_paper(&r->total), silent = (double)tdsnn_ops_silent(&r->total);
     double paper1 = paper - (double)r->total.analog_macs;
     double silent1 = silent - (double)r->total.analog_macs;
@@ -151,7 +151,7 @@ static void put_ops(td_json *j, const tdsnn_eval_result *r) {
 static void put_energy(td_json *j, const tdsnn_eval_result *r) {
     json_t *energy = td_json_object(j, j->root, "energy");
     const tdsnn_energy_model *model;
-    double n = (double)r->samples;
+    double n = (double)r->counted;
     for (int i = 0; (model = tdsnn_energy_model_at(i)) != NULL; i++) {
         json_t *object = td_json_object(j, energy, model->name);
         td_json_real(j, object, "add_pj", model->add_pj);
@@ -196,7 +196,7 @@ static void put_comparison(td_json *j, const tdsnn_eval_result *r) {
 static void put_spikes(td_json *j, const tdsnn_eval_result *r) {
     const tdsnn_counts *t = &r->total;
     if (r->spiking) {
-        td_json_integer(j, j->root, "neurons", each(t->neurons, r->samples));
+        td_json_integer(j, j->root, "neurons", each(t->neurons, r->counted));
     } else {
         td_json_null(j, j->root, "neurons");
     }
@@ -211,19 +211,20 @@ tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_result *r, u
                                FILE *out) {
     td_error_clear(ctx);
     td_json j = td_json_start(ctx, "eval", seed);
-    double n = (double)r->samples;
     td_json_integer(&j, j.root, "samples", r->samples);
+    td_json_integer(&j, j.root, "samples_counted", r->counted);
     td_json_bool(&j, j.root, "spiking", r->spiking);
     td_json_bool(&j, j.root, "analog_input", r->total.analog_macs > 0);
     td_json_real(&j, j.root, "top1_percent", r->labelled ? percent(r->top1, r->samples) : NAN);
     td_json_real(&j, j.root, "top5_percent", r->labelled ? percent(r->top5, r->samples) : NAN);
     put_spikes(&j, r);
-    td_json_integer(&j, j.root, "macs", each(r->total.macs, r->samples));
+    td_json_integer(&j, j.root, "macs", each(r->total.macs, r->counted));
     put_ops(&j, r);
     put_energy(&j, r);
     json_t *latency = td_json_object(&j, j.root, "latency");
     put_mean(&j, latency, "fixed_steps", r->spiking, (double)r->latency_fixed, 1.0);
-    put_mean(&j, latency, "dynamic_steps_mean", r->spiking, (double)r->latency_dynamic, n);
+    put_mean(&j, latency, "dynamic_steps_mean", r->spiking, (double)r->latency_dynamic,
+             (double)r->counted);
     td_json_real(&j, j.root, "time_s", r->seconds);
     td_json_real(&j, j.root, "run_s", r->run_seconds);
     if (r->compared) {
@@ -231,7 +232,7 @@ tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_result *r, u
     }
     json_t *layers = td_json_array(&j, j.root, "layers");
     for (int i = 0; i < r->layer_count; i++) {
-        put_eval_layer(&j, layers, &r->layers[i], r->samples);
+        put_eval_layer(&j, layers, &r->layers[i], r->counted);
     }
     return td_json_finish(&j, ctx, out);
 }

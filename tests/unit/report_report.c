@@ -73,6 +73,7 @@ static tdsnn_eval_result evaluation(void) {
     layers[1].counts = c;
     layers[1].t_last_in = 250;
     return (tdsnn_eval_result){.samples = 2,
+                               .counted = 2,
                                .outputs = 10,
                                .labelled = true,
                                .spiking = true,
