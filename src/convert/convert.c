@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "convert/attempt.h"
 #include "convert/build.h"
 #include "data/fit.h"
@@ -61,8 +62,10 @@ static tdsnn_status set_numbers(conversion *c, const char *key, const float *num
     char text[TDSNN_MAX_NORMALISED * 24] = "";
     size_t length = 0;
     for (int i = 0; i < count; i++) {
-        length += (size_t)snprintf(text + length, sizeof text - length, "%s%.9g", i == 0 ? "" : ",",
-                                   (double)numbers[i]);
+        char number[TD_NUMBER_TEXT];
+        td_number_write((double)numbers[i], 9, number);
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", i == 0 ? "" : ",",
+                                   number);
     }
     return td_graph_set_metadata(c->ctx, c->attempt.coded, key, text);
 }
@@ -88,8 +91,8 @@ static tdsnn_status set_metadata(conversion *c) {
         status = set_calibration(c, info.spec);
     }
     if (status == TDSNN_OK && strncmp(info.spec, "random", 6) != 0) {
-        char scale[32];
-        snprintf(scale, sizeof scale, "%.17g", info.scale);
+        char scale[TD_NUMBER_TEXT];
+        td_number_write(info.scale, 17, scale);
         status = td_graph_set_metadata(c->ctx, c->attempt.coded, "tdsnn.scale", scale);
     }
     if (status == TDSNN_OK && info.channels_normalised > 0) {

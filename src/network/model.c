@@ -1,7 +1,6 @@
 #include "network/model.h"
 
-#include <stdlib.h>
-
+#include "base/number.h"
 #include "onnx/onnx.h"
 
 static const char *shape_text(td_arena *arena, td_shape s) {
@@ -208,8 +207,9 @@ const char *tdsnn_model_metadata(const tdsnn_model *model, const char *key) {
 /* Whether "0.5,0.25" are these numbers, as float32. */
 static bool same_numbers(const char *recorded, const float *numbers, int count) {
     for (int i = 0; i < count && recorded != NULL; i++) {
-        char *end;
-        bool same = strtof(recorded, &end) == numbers[i] && end != recorded;
+        const char *end;
+        double number;
+        bool same = td_number_read(recorded, &number, &end) && (float)number == numbers[i];
         recorded = same && *end == (i + 1 < count ? ',' : '\0') ? end + 1 : NULL;
     }
     return recorded != NULL;
@@ -217,8 +217,9 @@ static bool same_numbers(const char *recorded, const float *numbers, int count) 
 
 tdsnn_status td_preprocessing_fits(tdsnn_context *ctx, const tdsnn_model *model, double scale,
                                    int channels, const float *mean, const float *std) {
-    const char *recorded = tdsnn_model_metadata(model, "tdsnn.scale");
-    if (recorded != NULL && strtod(recorded, NULL) != scale) {
+    const char *recorded = tdsnn_model_metadata(model, "tdsnn.scale"), *end;
+    double needed;
+    if (recorded != NULL && (!td_number_read(recorded, &needed, &end) || needed != scale)) {
         return td_error(ctx, TDSNN_ERR_USAGE,
                         "'%s' was converted for data of scale %s, but this data has scale %.17g; "
                         "give --scale %s or convert again",
