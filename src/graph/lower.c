@@ -128,10 +128,16 @@ static const td_operator operators[] = {
      "zeros around the positions: folded into the window behind"},
     {"Pad", "", 18, 21, "lcCC", pad_attributes, td_lower_pad,
      "zeros around the positions: folded into the window behind"},
-    {"ReduceMean", "", 7, 17, "l", reduce_attributes, td_lower_reduce_mean,
+    {"ReduceMean", "", 7, 17, "l", reduce_attributes, td_lower_reduce,
      "over the positions: AVGPOOL of the whole input"},
-    {"ReduceMean", "", 18, 21, "lC", reduce_attributes, td_lower_reduce_mean,
+    {"ReduceMean", "", 18, 21, "lC", reduce_attributes, td_lower_reduce,
      "over the positions: AVGPOOL of the whole input"},
+    {"PRelu", "", 7, 21, "lc", no_attributes, td_lower_prelu,
+     "LEAKY, of one slope for all channels"},
+    {"ReduceMax", "", 7, 17, "l", reduce_attributes, td_lower_reduce,
+     "over the positions: MAXPOOL of the whole input"},
+    {"ReduceMax", "", 18, 21, "lC", reduce_attributes, td_lower_reduce,
+     "over the positions: MAXPOOL of the whole input"},
     {"Relu", "", 7, 21, "l", no_attributes, td_lower_relu, "RELU"},
     {"Reshape", "", 7, 21, "ac", reshape_attributes, td_lower_reshape,
      "to [N, -1]: FLATTEN; where only sizes of 1 move: no effect; of constants"},
@@ -147,11 +153,13 @@ static const td_operator operators[] = {
     {"Squeeze", "", 13, 21, "aC", no_attributes, td_lower_squeeze,
      "no effect, or FLATTEN; of constants"},
     {"Sub", "", 7, 21, "aa", no_attributes, td_lower_sub,
-     "a constant: folded into the layer before, else SUB; part of a signed code"},
+     "a constant: folded into the layer before, else SUB; two computed values: ADD with the second "
+     "times -1; part of a signed code"},
     {"Sum", "", 8, 21, "l+", no_attributes, td_lower_sum, "ADD"},
     {"TemporalCode", "org.tdsnn", 7, 21, "lcc", code_attributes, td_lower_code, "CODE"},
     {"Transpose", "", 7, 21, "a", transpose_attributes, td_lower_transpose,
-     "between [N, C, H, W] and [N, H, W, C]: no effect; of constants"},
+     "between [N, C, H, W] and [N, H, W, C]: no effect; a channel shuffle: CONCAT of SLICEs; of "
+     "constants"},
     {"Unsqueeze", "", 7, 12, "a", axes_attribute, td_lower_unsqueeze, "no effect; of constants"},
     {"Unsqueeze", "", 13, 21, "ac", no_attributes, td_lower_unsqueeze, "no effect; of constants"},
 };
@@ -329,9 +337,14 @@ int td_file_dims(const td_lowerer *l, const td_value *value, int64_t dims[4]) {
     bool last = value->layout == TD_LAYOUT_NHWC;
     dims[0] = 1;
     dims[1] = last ? s.h : s.c;
-    dims[2] = last || value->layout == TD_LAYOUT_NCL ? s.w : s.h;
+    dims[2] = value->layout == TD_LAYOUT_LINES         ? (int64_t)s.h * s.w
+              : last || value->layout == TD_LAYOUT_NCL ? s.w
+                                                       : s.h;
     dims[3] = last ? s.c : s.w;
-    return s.flat ? 2 : value->layout == TD_LAYOUT_NCL ? 3 : 4;
+    if (value->layout == TD_LAYOUT_NCL || value->layout == TD_LAYOUT_LINES) {
+        return 3;
+    }
+    return s.flat && value->layout != TD_LAYOUT_COLUMN ? 2 : 4;
 }
 
 const char *td_value_text(td_lowerer *l, const td_value *value) {
@@ -350,8 +363,10 @@ int td_channel_axis(const td_value *value) {
 }
 
 int td_spatial_rank(const td_lowerer *l, const td_value *value) {
-    bool flat = l->drafts[value->draft].shape.flat;
-    return flat || value->layout == TD_LAYOUT_NHWC ? 0 : value->layout == TD_LAYOUT_NCL ? 1 : 2;
+    if (l->drafts[value->draft].shape.flat) {
+        return 0;
+    }
+    return value->layout == TD_LAYOUT_NCHW ? 2 : value->layout == TD_LAYOUT_NCL ? 1 : 0;
 }
 
 bool td_is_padded(const td_value *value) {
@@ -514,6 +529,13 @@ static tdsnn_status check_layout(td_lowerer *l, const td_value *value, const cha
         return td_refuse(l,
                          "its input '%s' is padded; a Pad is supported in front of Conv, MaxPool "
                          "and AveragePool only",
+                         name);
+    }
+    bool regroups = l->op->lower == td_lower_reshape || l->op->lower == td_lower_transpose;
+    if (value->layout == TD_LAYOUT_GROUPED && !regroups) {
+        return td_refuse(l,
+                         "its input '%s' is [N, groups, C, H, W]; only a shuffle of the channels "
+                         "is supported there",
                          name);
     }
     if (kind == 'x' && value->layout != TD_LAYOUT_NCHW) {
@@ -841,7 +863,7 @@ static tdsnn_status finish(td_lowerer *l) {
                         l->source->path, name);
     }
     if (output->layout == TD_LAYOUT_NHWC || output->layout == TD_LAYOUT_FLAT_NHWC ||
-        td_is_padded(output)) {
+        output->layout == TD_LAYOUT_GROUPED || td_is_padded(output)) {
         return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
                         "%s: the output '%s' is padded, or has its channels last; end the network "
                         "with [N, C, H, W] or [N, F]",

@@ -143,12 +143,39 @@ static tdsnn_status subtract_from(td_lowerer *l, const td_source_node *node) {
                          : scale_and_shift(l, node, 1, scale, shift, "bias and sign");
 }
 
+/* x - y, y times -1 in the layer that makes it or by a MUL. */
+static tdsnn_status difference(td_lowerer *l, const td_source_node *node) {
+    tdsnn_status status = td_check_alike(l, node);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    double *scale = td_doubles(l, (size_t)td_input_draft(l, node, 1)->shape.c, -1.0);
+    if (scale == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    if (folds(l, node, 1)) {
+        status = fold(l, node, 1, scale, NULL, "sign");
+        return status == TDSNN_OK ? td_lower_sum(l, node) : status;
+    }
+    td_draft negated = elementwise(l, node, 1, TD_OP_MUL, scale);
+    negated.suffix = "negated";
+    int pair[2];
+    status = td_draft_add(l, &negated, &pair[1]);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_draft sum = td_pointwise(l, node, 0, TD_OP_ADD);
+    pair[0] = sum.inputs[0];
+    sum.inputs = pair;
+    sum.input_count = 2;
+    return td_keep(l, node, &sum);
+}
+
 tdsnn_status td_lower_sub(td_lowerer *l, const td_source_node *node) {
     int constant = constant_side(l, node);
     if (constant < 0) {
-        return td_input_constant(l, node, 0) != NULL
-                   ? td_constant_arithmetic(l, node)
-                   : td_refuse(l, "the difference of two computed values is not supported");
+        return td_input_constant(l, node, 0) != NULL ? td_constant_arithmetic(l, node)
+                                                     : difference(l, node);
     }
     if (constant == 0) {
         return subtract_from(l, node);

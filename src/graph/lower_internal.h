@@ -37,10 +37,13 @@ typedef struct td_draft {
 
 /* How the file lays out a value. Its draft is [C][H][W], or flat, whatever the file says. */
 typedef enum td_layout {
-    TD_LAYOUT_NCHW,     /* [N, C, H, W], or [N, F] if flat */
-    TD_LAYOUT_NHWC,     /* [N, H, W, C] */
-    TD_LAYOUT_NCL,      /* [N, C, L], of 1-D convolutions; the draft's h is 1 */
-    TD_LAYOUT_FLAT_NHWC /* [N, H*W*C] in this order; the draft is flat in the order C, H, W */
+    TD_LAYOUT_NCHW,      /* [N, C, H, W], or [N, F] if flat */
+    TD_LAYOUT_NHWC,      /* [N, H, W, C] */
+    TD_LAYOUT_NCL,       /* [N, C, L], of 1-D convolutions; the draft's h is 1 */
+    TD_LAYOUT_FLAT_NHWC, /* [N, H*W*C] in this order; the draft is flat in the order C, H, W */
+    TD_LAYOUT_LINES,     /* [N, C, H*W] */
+    TD_LAYOUT_GROUPED,   /* [N, groups, C/groups, H, W]: only a Transpose or Reshape reads it */
+    TD_LAYOUT_COLUMN     /* [N, C, 1, 1]; the draft is flat */
 } td_layout;
 
 /* What is known of a value of the file: a constant, a draft's result, or nothing because the node
@@ -50,6 +53,7 @@ typedef struct td_value {
     int draft;           /* -1 if it is not computed */
     td_layout layout;    /* of a computed value */
     td_shape unflat;     /* FLAT_NHWC: the shape before it was flattened */
+    int groups;          /* GROUPED */
     int pads[4];         /* zeros that a Pad put around it: y begin, x begin, y end, x end */
     int uses;            /* by live nodes, and as the network's output */
     int shape_uses;      /* those that only ask for its shape */
@@ -238,6 +242,7 @@ tdsnn_status td_lower_batch_norm(td_lowerer *l, const td_source_node *node);
 /* lower_neuron.c */
 tdsnn_status td_lower_relu(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_clip(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_prelu(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_leaky_relu(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_code(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_softmax(td_lowerer *l, const td_source_node *node);
@@ -246,9 +251,14 @@ tdsnn_status td_lower_log_softmax(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_maxpool(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_average_pool(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_global_pool(td_lowerer *l, const td_source_node *node);
-tdsnn_status td_lower_reduce_mean(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_reduce(td_lowerer *l, const td_source_node *node);
 /* lower_join.c */
 tdsnn_status td_lower_sum(td_lowerer *l, const td_source_node *node);
+/* Refuses computed inputs that are not of one shape and layout: what a sum or difference needs. */
+tdsnn_status td_check_alike(td_lowerer *l, const td_source_node *node);
+/* Exchanges groups for their members, [g, C/g] for [C/g, g]: the draft of the reordered channels.
+ */
+tdsnn_status td_shuffle_channels(td_lowerer *l, const td_source_node *node, int groups, int *draft);
 tdsnn_status td_lower_concat(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_slice(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_split(td_lowerer *l, const td_source_node *node);

@@ -17,10 +17,7 @@ static bool same_layout(const td_value *a, const td_value *b) {
            (a->layout != TD_LAYOUT_FLAT_NHWC || (s.c == t.c && s.h == t.h && s.w == t.w));
 }
 
-tdsnn_status td_lower_sum(td_lowerer *l, const td_source_node *node) {
-    if (node->input_count == 1) {
-        return td_pass(l, node);
-    }
+tdsnn_status td_check_alike(td_lowerer *l, const td_source_node *node) {
     td_shape a = td_input_draft(l, node, 0)->shape;
     for (int i = 1; i < node->input_count; i++) {
         td_shape b = td_input_draft(l, node, i)->shape;
@@ -30,6 +27,17 @@ tdsnn_status td_lower_sum(td_lowerer *l, const td_source_node *node) {
                              td_value_text(l, td_input_value(l, node, 0)),
                              td_value_text(l, td_input_value(l, node, i)));
         }
+    }
+    return TDSNN_OK;
+}
+
+tdsnn_status td_lower_sum(td_lowerer *l, const td_source_node *node) {
+    if (node->input_count == 1) {
+        return td_pass(l, node);
+    }
+    tdsnn_status status = td_check_alike(l, node);
+    if (status != TDSNN_OK) {
+        return status;
     }
     td_draft draft = td_pointwise(l, node, 0, TD_OP_ADD);
     draft.input_count = node->input_count;
@@ -102,6 +110,29 @@ static td_draft slice(td_lowerer *l, const td_source_node *node, int64_t first, 
     draft.shape.c = (int)(end - first);
     draft.first_channel = (int)first;
     return draft;
+}
+
+tdsnn_status td_shuffle_channels(td_lowerer *l, const td_source_node *node, int groups,
+                                 int *draft) {
+    td_draft joined = td_pointwise(l, node, 0, TD_OP_CONCAT);
+    int channels = joined.shape.c, members = channels / groups;
+    int *parts = td_arena_alloc(l->scratch, (size_t)channels, sizeof *parts);
+    if (parts == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (int c = 0; c < channels; c++) {
+        int from = c % groups * members + c / groups;
+        td_draft part = slice(l, node, from, from + 1);
+        part.suffix = td_arena_printf(l->scratch, "%d", from);
+        tdsnn_status status =
+            part.suffix == NULL ? TDSNN_ERR_RUNTIME : td_draft_add(l, &part, &parts[c]);
+        if (status != TDSNN_OK) {
+            return status;
+        }
+    }
+    joined.input_count = channels;
+    joined.inputs = parts;
+    return td_draft_add(l, &joined, draft);
 }
 
 /* Where a Slice's start or end lies along an axis of `size`. */

@@ -33,8 +33,9 @@ static bool orders_agree(td_shape s) {
 static tdsnn_status flatten(td_lowerer *l, const td_source_node *node) {
     td_shape in = td_input_draft(l, node, 0)->shape;
     bool last = td_input_value(l, node, 0)->layout == TD_LAYOUT_NHWC && !orders_agree(in);
-    if (in.flat) {
-        return td_pass(l, node);
+    if (in.flat) { /* of [N, C, 1, 1], too */
+        return td_rearranged(l, node, td_input_value(l, node, 0)->draft, TD_LAYOUT_NCHW,
+                             "no effect at inference");
     }
     td_draft draft = td_pointwise(l, node, 0, TD_OP_FLATTEN);
     draft.shape = (td_shape){.c = (int)td_shape_count(in), .h = 1, .w = 1, .flat = true};
@@ -49,8 +50,8 @@ static tdsnn_status flatten(td_lowerer *l, const td_source_node *node) {
  * says that the file's order has the channels last. */
 static bool find_layout(td_shape s, bool last, int rank, const int64_t *dims, td_layout *layout) {
     if (rank == 3) {
-        *layout = TD_LAYOUT_NCL;
-        return (!last || orders_agree(s)) && s.h == 1 && dims[1] == s.c && dims[2] == s.w;
+        *layout = s.h == 1 ? TD_LAYOUT_NCL : TD_LAYOUT_LINES;
+        return (!last || orders_agree(s)) && dims[1] == s.c && dims[2] == (int64_t)s.h * s.w;
     }
     if (rank == 4 && (!last || orders_agree(s)) && dims[1] == s.c && dims[2] == s.h &&
         dims[3] == s.w) {
@@ -97,7 +98,13 @@ tdsnn_status td_view(td_lowerer *l, const td_source_node *node, int rank, const 
     td_layout layout;
     td_shape shape = l->drafts[draft].shape;
     if (!shape.flat && find_layout(shape, last, rank, dims, &layout)) {
-        return td_rearranged(l, node, draft, layout, "only sizes of 1 move");
+        return td_rearranged(l, node, draft, layout,
+                             layout == TD_LAYOUT_LINES ? "the positions, row behind row"
+                                                       : "only sizes of 1 move");
+    }
+    if (shape.flat && rank == 4 && dims[1] == shape.c && dims[2] == 1 && dims[3] == 1 &&
+        draft != 0) {
+        return td_rearranged(l, node, draft, TD_LAYOUT_COLUMN, "only sizes of 1 move");
     }
     bool fresh = input->draft == 0 && !input->shared && input->layout == TD_LAYOUT_NCHW;
     if (fresh && (rank == 3 || rank == 4)) {
@@ -212,17 +219,46 @@ static tdsnn_status resolve_target(td_lowerer *l, target *to, int first, int ran
     return TDSNN_OK;
 }
 
+/* [N, C, H, W] to [N, groups, C/groups, H, W], or back. */
+static bool is_regrouped(const td_value *value, td_shape s, const target *to) {
+    const int64_t *d = to->dims;
+    if (value->layout == TD_LAYOUT_GROUPED) {
+        return to->rank == 4 && d[1] == s.c && d[2] == s.h && d[3] == s.w;
+    }
+    return value->layout == TD_LAYOUT_NCHW && !s.flat && to->rank == 5 && d[1] <= s.c &&
+           s.c % d[1] == 0 && d[2] == s.c / d[1] && d[3] == s.h && d[4] == s.w;
+}
+
+static tdsnn_status regroup(td_lowerer *l, const td_source_node *node, const target *to) {
+    const td_value *input = td_input_value(l, node, 0);
+    bool grouped = input->layout == TD_LAYOUT_GROUPED;
+    l->values[node->outputs[0]].groups = grouped ? 0 : (int)to->dims[1];
+    return td_rearranged(l, node, input->draft, grouped ? TD_LAYOUT_NCHW : TD_LAYOUT_GROUPED,
+                         "groups of channels, as they lie");
+}
+
 /* The first entry stands for the batch, be it written 1, 0 or -1; the rest is one sample. */
 static tdsnn_status reshape_computed(td_lowerer *l, const td_source_node *node, target *to) {
     int64_t dims[4];
-    int rank = td_file_dims(l, td_input_value(l, node, 0), dims);
-    size_t count = td_shape_count(td_input_draft(l, node, 0)->shape);
+    const td_value *input = td_input_value(l, node, 0);
+    int rank = td_file_dims(l, input, dims);
+    td_shape shape = td_input_draft(l, node, 0)->shape;
+    size_t count = td_shape_count(shape);
     if (to->rank < 1 || to->dims[0] > 1) {
         return td_refuse(l, "only [N, -1] and the shape it has already are supported, N being the "
                             "batch");
     }
     tdsnn_status status = resolve_target(l, to, 1, rank, dims, count);
-    return status == TDSNN_OK ? td_view(l, node, to->rank, to->dims) : status;
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    if (is_regrouped(input, shape, to)) {
+        return regroup(l, node, to);
+    }
+    return input->layout != TD_LAYOUT_GROUPED
+               ? td_view(l, node, to->rank, to->dims)
+               : td_refuse(l, "of [N, groups, C, H, W] only the way back to [N, C, H, W] is "
+                              "supported");
 }
 
 tdsnn_status td_lower_reshape(td_lowerer *l, const td_source_node *node) {
@@ -409,7 +445,33 @@ static tdsnn_status transpose_computed(td_lowerer *l, const td_source_node *node
                      td_value_text(l, input));
 }
 
+/* [N, groups, C/groups, H, W] with the two exchanged: a shuffle of the channels. */
+static tdsnn_status shuffle(td_lowerer *l, const td_source_node *node) {
+    static const int exchange[5] = {0, 2, 1, 3, 4};
+    const td_value *input = td_input_value(l, node, 0);
+    int perm[TD_MAX_RANK], groups = input->groups, draft;
+    int channels = td_input_draft(l, node, 0)->shape.c;
+    tdsnn_status status = read_permutation(l, node, 5, perm);
+    if (status == TDSNN_OK && memcmp(perm, exchange, sizeof exchange) != 0) {
+        status = td_refuse(l, "of [N, groups, C, H, W] only an exchange of the groups with their "
+                              "channels is supported");
+    }
+    if (status == TDSNN_OK) {
+        status = td_shuffle_channels(l, node, groups, &draft);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_bind_output(l, node, 0, draft);
+    l->values[node->outputs[0]].groups = channels / groups;
+    return td_kept_as(l, draft);
+}
+
 tdsnn_status td_lower_transpose(td_lowerer *l, const td_source_node *node) {
+    if (td_input_constant(l, node, 0) == NULL &&
+        td_input_value(l, node, 0)->layout == TD_LAYOUT_GROUPED) {
+        return shuffle(l, node);
+    }
     int64_t dims[TD_MAX_RANK];
     int perm[TD_MAX_RANK], rank = input_dims(l, node, dims);
     bool constant = td_input_constant(l, node, 0) != NULL;

@@ -53,6 +53,12 @@ static tdsnn_status check_conv(td_lowerer *l, const td_source_node *node, td_sha
     const td_tensor *w = td_input_constant(l, node, 1);
     const td_value *input = td_input_value(l, node, 0);
     int rank = td_spatial_rank(l, input);
+    if (input->layout == TD_LAYOUT_LINES) {
+        return td_refuse(l,
+                         "its input is %s with the positions of a picture in one row; only "
+                         "[N, C, H, W] and [N, C, L] are supported",
+                         td_value_text(l, input));
+    }
     if (rank == 0) {
         return td_broken(l, "its input is %s; Conv takes [N, C, H, W] or [N, C, L]",
                          td_value_text(l, input));
@@ -79,7 +85,41 @@ static tdsnn_status check_conv(td_lowerer *l, const td_source_node *node, td_sha
     return TDSNN_OK;
 }
 
+/* Of [N, C, 1, 1] by one tap: an inner product. */
+static tdsnn_status lower_column(td_lowerer *l, const td_source_node *node) {
+    const td_tensor *w = td_input_constant(l, node, 1);
+    td_draft draft = td_pointwise(l, node, 0, TD_OP_INNER);
+    td_shape shape = {draft.shape.c, 1, 1, false};
+    int64_t groups = td_int_attribute(node, "group", 1);
+    if (w->rank != 4 || w->dims[2] != 1 || w->dims[3] != 1 || groups != 1) {
+        return td_refuse(l,
+                         "of [N, C, 1, 1] it is supported with kernels of 1x1 in one group only");
+    }
+    tdsnn_status status = td_lower_window(l, node, 2, &w->dims[2], &shape, &draft.window);
+    if (status == TDSNN_OK && (shape.h != 1 || shape.w != 1)) {
+        status = td_refuse(l, "it pads [N, C, 1, 1]; export it as an inner product");
+    }
+    if (status == TDSNN_OK &&
+        (w->dims[1] != draft.shape.c || w->dims[0] < 1 || w->dims[0] > TD_MAX_EXTENT)) {
+        status = td_broken(l, "its weights %s do not fit %d input channels", td_dims_text(l, w),
+                           draft.shape.c);
+    }
+    if (status == TDSNN_OK) {
+        status = take_weights(l, node, 1);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    draft.shape.c = (int)w->dims[0];
+    draft.weights = w->floats;
+    status = take_bias(l, node, 2, draft.shape.c, 1.0, &draft.bias);
+    return status == TDSNN_OK ? td_keep(l, node, &draft) : status;
+}
+
 tdsnn_status td_lower_conv(td_lowerer *l, const td_source_node *node) {
+    if (td_input_value(l, node, 0)->layout == TD_LAYOUT_COLUMN) {
+        return lower_column(l, node);
+    }
     const td_tensor *w = td_input_constant(l, node, 1);
     const td_tensor *b = td_input_constant(l, node, 2);
     td_shape shape = td_input_draft(l, node, 0)->shape;
@@ -133,7 +173,7 @@ static tdsnn_status lower_inner(td_lowerer *l, const td_source_node *node, bool 
     const td_tensor *w = td_input_constant(l, node, 1);
     td_shape in = td_input_draft(l, node, 0)->shape;
     const td_value *input = td_input_value(l, node, 0);
-    if (!in.flat) {
+    if (!in.flat || input->layout == TD_LAYOUT_COLUMN) {
         return td_refuse(l, "its input is %s; only [N, F] is supported, put a Flatten in front",
                          td_value_text(l, input));
     }

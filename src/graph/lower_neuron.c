@@ -57,17 +57,40 @@ tdsnn_status td_lower_clip(td_lowerer *l, const td_source_node *node) {
     return td_keep(l, node, &draft);
 }
 
-tdsnn_status td_lower_leaky_relu(td_lowerer *l, const td_source_node *node) {
+/* x < 0 times `slope`. */
+static tdsnn_status lower_slope(td_lowerer *l, const td_source_node *node, float slope) {
     td_draft draft = td_pointwise(l, node, 0, TD_OP_LEAKY);
-    draft.negative = (float)td_float_attribute(node, "alpha", (double)0.01f);
-    if (draft.negative == 0.0f) {
+    draft.negative = slope;
+    if (slope == 0.0f) {
         return td_lower_relu(l, node);
     }
-    if (!(draft.negative > 0.0f) || isinf(draft.negative)) {
-        return td_refuse(l, "its slope alpha is %g; only a positive one is supported",
-                         (double)draft.negative);
+    if (!(slope > 0.0f) || isinf(slope)) {
+        return td_refuse(l, "its slope is %g; only a positive one is supported", (double)slope);
     }
-    return draft.negative == 1.0f ? td_pass(l, node) : td_keep(l, node, &draft);
+    return slope == 1.0f ? td_pass(l, node) : td_keep(l, node, &draft);
+}
+
+tdsnn_status td_lower_leaky_relu(td_lowerer *l, const td_source_node *node) {
+    return lower_slope(l, node, (float)td_float_attribute(node, "alpha", (double)0.01f));
+}
+
+/* One slope for all, however it is spread over the channels. */
+tdsnn_status td_lower_prelu(td_lowerer *l, const td_source_node *node) {
+    const td_tensor *slopes = td_input_constant(l, node, 1);
+    tdsnn_status status = td_check_floats(l, node, 1);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    for (size_t i = 1; i < slopes->count; i++) {
+        if (slopes->floats[i] != slopes->floats[0]) {
+            return td_refuse(l,
+                             "its slopes differ, %g and %g among them; only one slope for all "
+                             "channels is supported",
+                             (double)slopes->floats[0], (double)slopes->floats[i]);
+        }
+    }
+    return slopes->count == 0 ? td_broken(l, "it has no slope")
+                              : lower_slope(l, node, slopes->floats[0]);
 }
 
 static tdsnn_status read_rounding(td_lowerer *l, const char *text, tdsnn_rounding *rounding) {

@@ -127,6 +127,9 @@ static void span_input(td_draft *draft) {
 }
 
 tdsnn_status td_lower_global_pool(td_lowerer *l, const td_source_node *node) {
+    if (td_input_value(l, node, 0)->layout == TD_LAYOUT_COLUMN) {
+        return td_pass(l, node);
+    }
     bool average = strcmp(node->op, "GlobalAveragePool") == 0;
     td_draft draft = td_pointwise(l, node, 0, average ? TD_OP_AVGPOOL : TD_OP_MAXPOOL);
     const td_value *input = td_input_value(l, node, 0);
@@ -166,14 +169,20 @@ static tdsnn_status check_reduced(td_lowerer *l, const td_source_node *node) {
                            td_value_text(l, input));
 }
 
-tdsnn_status td_lower_reduce_mean(td_lowerer *l, const td_source_node *node) {
+tdsnn_status td_lower_reduce(td_lowerer *l, const td_source_node *node) {
     tdsnn_status status = check_reduced(l, node);
     if (status != TDSNN_OK) {
         return status;
     }
-    td_draft pool = td_pointwise(l, node, 0, TD_OP_AVGPOOL);
+    bool average = strcmp(node->op, "ReduceMean") == 0;
+    bool keeps = td_int_attribute(node, "keepdims", 1) != 0;
+    td_draft pool = td_pointwise(l, node, 0, average ? TD_OP_AVGPOOL : TD_OP_MAXPOOL);
+    if (pool.shape.flat) { /* [N, C, 1, 1] */
+        return keeps ? td_pass(l, node)
+                     : td_rearranged(l, node, pool.inputs[0], TD_LAYOUT_NCHW, "no effect");
+    }
     span_input(&pool);
-    if (td_int_attribute(node, "keepdims", 1) != 0) {
+    if (keeps) {
         return td_keep(l, node, &pool);
     }
     pool.suffix = "pool";

@@ -512,8 +512,8 @@ static void test_affine_refused(void) {
 
     b = build(ctx, 13);
     y = add_inner(b);
-    y = add_node(b, "Sub", "op", y, add_node(b, "Relu", "relu", y));
-    expect_refused(b, y, "op", "the difference of two computed values");
+    y = add_node(b, "Sub", "op", y, b->inputs[0]);
+    expect_refused(b, y, "op", "it adds [N, 3] and [N, 4]");
 
     b = build(ctx, 13);
     y = add_inner(b);
@@ -1067,7 +1067,51 @@ static void test_leaky(void) {
     b = build(ctx, 7);
     y = add_node(b, "LeakyRelu", "leaky", add_inner(b));
     set_float(b, "alpha", -0.5f);
-    expect_refused(b, y, "leaky", "its slope alpha is -0.5");
+    expect_refused(b, y, "leaky", "its slope is -0.5");
+}
+
+/* One slope is LEAKY, however it is spread; several are refused. */
+static void test_prelu(void) {
+    for (int rank = 0; rank < 3; rank += 2) {
+        builder *b = build(ctx, 9);
+        int x = add_input(b, "x", INTS(-1, 3, 2, 2));
+        int slope = add_floats(b, "s", INTS(3, 1, 1), (const float[]){0.25f, 0.25f, 0.25f});
+        slope = rank == 0 ? add_floats(b, "t", NULL, 0, (const float[]){0.25f}) : slope;
+        td_lowering lowering =
+            expect_graph(b, add_node(b, "PRelu", "prelu", x, slope), "a PRelu of one slope");
+        ok(HAS_OPS(lowering.graph, TD_OP_LEAKY) && lowering.graph->nodes[1].negative == 0.25f,
+           "is a LeakyRelu");
+        td_lowering_destroy(&lowering);
+    }
+    builder *b = build(ctx, 16);
+    int x = add_input(b, "x", INTS(-1, 3, 2, 2));
+    int slope = add_floats(b, "s", INTS(3, 1, 1), (const float[]){0.25f, 0.25f, 0.5f});
+    expect_refused(b, add_node(b, "PRelu", "prelu", x, slope), "prelu", "0.25 and 0.5 among them");
+}
+
+static void test_difference(void) {
+    float w[54];
+    builder *b = build(ctx, 13);
+    int y = add_conv(b);
+    copy_floats(b, "w", w, 54);
+    int x = add_node(b, "Conv", "other", b->inputs[0], add_random(b, "v", INTS(3, 2, 3, 3)));
+    td_lowering lowering = expect_graph(b, add_node(b, "Sub", "sub", x, y), "other - conv");
+    const td_node *nodes = lowering.graph->nodes;
+    ok(HAS_OPS(lowering.graph, TD_OP_CONV, TD_OP_CONV, TD_OP_ADD) && nodes[1].weights[5] == -w[5] &&
+           nodes[3].inputs[0] == 2 && nodes[3].inputs[1] == 1,
+       "is a sum, the sign in the convolution");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 13);
+    y = add_inner(b);
+    x = add_node(b, "Relu", "relu", y);
+    lowering = expect_graph(b, add_node(b, "Sub", "sub", x, y), "a difference of values in use");
+    nodes = lowering.graph->nodes;
+    ok(HAS_OPS(lowering.graph, TD_OP_INNER, TD_OP_RELU, TD_OP_MUL, TD_OP_ADD) &&
+           nodes[3].operand[2] == -1.0f && strcmp(nodes[3].name, "sub.negated") == 0 &&
+           nodes[3].inputs[0] == 1 && nodes[4].inputs[0] == 2 && nodes[4].inputs[1] == 3,
+       "is a sum with -1 times the second");
+    td_lowering_destroy(&lowering);
 }
 
 static void test_signs(void) {
@@ -1182,6 +1226,20 @@ static void test_reduce_mean(void) {
                "is an average pool, keepdims %d", keep);
             td_lowering_destroy(&lowering);
         }
+    }
+    for (int opset = 13; opset <= 18; opset += 5) {
+        builder *b = build(ctx, opset);
+        int x = add_input(b, "x", INTS(-1, 4, 5, 7)), y;
+        y = opset < 18 ? add_node(b, "ReduceMax", "max", x)
+                       : add_node(b, "ReduceMax", "max", x, add_integers(b, "a", INTS(2, 3)));
+        if (opset < 18) {
+            set_ints(b, "axes", INTS(2, 3));
+        }
+        td_lowering lowering = expect_graph(b, y, "a maximum over the positions");
+        ok(HAS_OPS(lowering.graph, TD_OP_MAXPOOL) &&
+               has_shape(&lowering.graph->nodes[1], 4, 1, 1, false),
+           "is a max-pool");
+        td_lowering_destroy(&lowering);
     }
     static const int64_t refused[][3] = {{1, 1, 1}, {2, 2, 2}, {1, 2, 3}, {0, 2, 3}};
     for (size_t i = 0; i < 4; i++) {
@@ -1650,6 +1708,106 @@ static int add_pad(builder *b, int x, const int64_t *pads, size_t count) {
     return y;
 }
 
+/* [N, C, H*W]: a mean over its positions, and back; nothing else knows them. */
+static void test_positions_in_a_line(void) {
+    for (int keep = 0; keep < 2; keep++) {
+        builder *b = build(ctx, 13);
+        int x = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 4, 5, 7)));
+        int y = add_node(b, "Reshape", "line", x, add_integers(b, "s", INTS(0, 4, -1)));
+        y = add_node(b, "ReduceMean", "mean", y);
+        set_ints(b, "axes", INTS(2));
+        set_int(b, "keepdims", keep);
+        td_lowering lowering =
+            expect_graph(b, add_node(b, "Flatten", "flat", y), "a mean over positions in a line");
+        ok(HAS_OPS(lowering.graph, TD_OP_RELU, TD_OP_AVGPOOL, TD_OP_FLATTEN) &&
+               lowering.graph->nodes[2].window.x.kernel == 7,
+           "is an average pool, keepdims %d", keep);
+        td_lowering_destroy(&lowering);
+    }
+    builder *b = build(ctx, 13);
+    int x = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 4, 5, 7)));
+    int y = add_node(b, "Reshape", "line", x, add_integers(b, "s", INTS(0, 4, 35)));
+    y = add_node(b, "Reshape", "back", y, add_integers(b, "t", INTS(0, 4, 5, 7)));
+    td_lowering lowering = expect_graph(b, add_node(b, "Relu", "more", y), "there and back");
+    ok(HAS_OPS(lowering.graph, TD_OP_RELU, TD_OP_RELU), "is nothing");
+    td_lowering_destroy(&lowering);
+    b = build(ctx, 13);
+    x = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 4, 5, 7)));
+    y = add_node(b, "Reshape", "line", x, add_integers(b, "s", INTS(0, 4, 35)));
+    y = add_node(b, "Conv", "conv", y, add_random(b, "w", INTS(3, 4, 3)));
+    expect_refused(b, y, "conv", "in one row");
+}
+
+/* [N, C] as [N, C, 1, 1]: a 1x1 convolution is an inner product. */
+static void test_columns(void) {
+    builder *b = build(ctx, 13);
+    int x = add_node(b, "Relu", "relu", add_inner(b));
+    int y = add_node(b, "Reshape", "column", x, add_integers(b, "s", INTS(-1, 3, 1, 1)));
+    y = add_node(b, "Conv", "conv", y, add_random(b, "v", INTS(5, 3, 1, 1)));
+    y = add_node(b, "GlobalAveragePool", "pool", add_node(b, "Relu", "again", y));
+    y = add_node(b, "Flatten", "flat", y);
+    y = add_node(b, "Gemm", "last", y, add_random(b, "u", INTS(5, 2)), add_random(b, "c", INTS(2)));
+    td_lowering lowering = expect_graph(b, y, "a convolution of [N, C, 1, 1]");
+    ok(HAS_OPS(lowering.graph, TD_OP_INNER, TD_OP_RELU, TD_OP_INNER, TD_OP_RELU, TD_OP_INNER) &&
+           has_shape(&lowering.graph->nodes[3], 5, 1, 1, true),
+       "is an inner product");
+    td_lowering_destroy(&lowering);
+
+    static const struct {
+        int64_t w[4];
+        int64_t pad;
+        const char *text;
+    } refused[] = {{{5, 3, 3, 3}, 1, "kernels of 1x1"}, {{5, 3, 1, 1}, 1, "it pads"}};
+    for (size_t i = 0; i < 2; i++) {
+        b = build(ctx, 13);
+        x = add_node(b, "Relu", "relu", add_inner(b));
+        y = add_node(b, "Reshape", "column", x, add_integers(b, "s", INTS(-1, 3, 1, 1)));
+        y = add_node(b, "Conv", "conv", y, add_random(b, "v", refused[i].w, 4));
+        set_ints(b, "pads", INTS(refused[i].pad, 1, 1, 1));
+        expect_refused(b, y, "conv", refused[i].text);
+    }
+    b = build(ctx, 13);
+    x = add_node(b, "Relu", "relu", add_inner(b));
+    y = add_node(b, "Reshape", "column", x, add_integers(b, "s", INTS(-1, 3, 1, 1)));
+    expect_refused(b, add_node(b, "MatMul", "mul", y, add_random(b, "v", INTS(3, 2))), "mul",
+                   "[N, 3, 1, 1]");
+}
+
+/* Relu -> Reshape -> Transpose -> Reshape of 6 channels in 3 groups. */
+static int add_shuffle(builder *b, const int64_t perm[5], const int64_t back[4]) {
+    int x = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 6, 4, 5)));
+    int y = add_node(b, "Reshape", "apart", x, add_integers(b, "s", INTS(0, 3, 2, 4, 5)));
+    y = add_node(b, "Transpose", "exchange", y);
+    set_ints(b, "perm", perm, 5);
+    return add_node(b, "Reshape", "together", y, add_integers(b, "t", back, 4));
+}
+
+static void test_shuffle(void) {
+    static const int64_t exchange[5] = {0, 2, 1, 3, 4}, same[5] = {0, 1, 2, 3, 4};
+    static const int64_t back[4] = {0, -1, 4, 5}, other[4] = {0, 12, 2, 5};
+    static const int expected[6] = {0, 2, 4, 1, 3, 5};
+    builder *b = build(ctx, 13);
+    td_lowering lowering = expect_graph(b, add_shuffle(b, exchange, back), "a channel shuffle");
+    const td_graph *g = lowering.graph;
+    bool good =
+        g->node_count == 9 && g->nodes[8].op == TD_OP_CONCAT && g->nodes[8].input_count == 6;
+    for (int i = 0; good && i < 6; i++) {
+        const td_node *part = &g->nodes[g->nodes[8].inputs[i]];
+        good = part->op == TD_OP_SLICE && part->first_channel == expected[i] && part->shape.c == 1;
+    }
+    ok(good && has_shape(&g->nodes[8], 6, 4, 5, false), "is a choice of channels");
+    td_lowering_destroy(&lowering);
+
+    b = build(ctx, 13);
+    expect_refused(b, add_shuffle(b, same, back), "exchange", "only an exchange of the groups");
+    b = build(ctx, 13);
+    expect_refused(b, add_shuffle(b, exchange, other), "together", "only the way back");
+    b = build(ctx, 13);
+    add_shuffle(b, exchange, back);
+    expect_refused(b, add_node(b, "Relu", "inside", b->nodes[2].outputs[0]), "inside",
+                   "only a shuffle of the channels");
+}
+
 static void test_pad(void) {
     for (int opset = 9; opset <= 11; opset++) {
         builder *b = build(ctx, opset);
@@ -1862,7 +2020,14 @@ static void test_pairs(void) {
     b = build(ctx, 15); /* a second reader of one side: what it reads would be missing */
     y = add_pair(b, &code, &code, 1.0f);
     y = add_node(b, "Add", "add", y, b->nodes[1].outputs[0]);
-    expect_refused(b, y, "pair", "the difference of two computed values");
+    td_lowering lowering = expect_graph(b, y, "a pair of which one side has another reader");
+    int codes = 0;
+    for (int i = 0; i < lowering.graph->node_count; i++) {
+        const td_node *node = &lowering.graph->nodes[i];
+        codes += node->op == TD_OP_CODE && node->negative == 0.0f;
+    }
+    ok(codes == 2, "is the difference of two codes");
+    td_lowering_destroy(&lowering);
 }
 
 /* ---- The network as a whole. */
@@ -1981,7 +2146,9 @@ int main(void) {
     test_maxpool();
     test_clip();
     test_leaky();
+    test_prelu();
     test_signs();
+    test_difference();
     test_average_pool();
     test_reduce_mean();
     test_joins();
@@ -1992,6 +2159,9 @@ int main(void) {
     test_shapes();
     test_views();
     test_lines();
+    test_positions_in_a_line();
+    test_columns();
+    test_shuffle();
     test_pad();
     test_constants();
     test_softmax();
