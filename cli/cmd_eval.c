@@ -92,6 +92,36 @@ static double percent_of(uint64_t part, size_t whole) {
     return 100.0 * ratio((double)part, (double)whole);
 }
 
+/* Outputs that are values: how far they are from their targets, and from the other network's. */
+static void add_errors(cli_table *table, const eval_arguments *a, const tdsnn_eval_result *r) {
+    char figure[64], note[300];
+    if (r->targets != TDSNN_TARGETS_NONE) {
+        snprintf(figure, sizeof figure, "%.4g", r->target_error.mean_abs);
+        snprintf(note, sizeof note, "absolute, of %s outputs against %s; root mean square %.4g",
+                 cli_count((uint64_t)r->outputs).s,
+                 r->targets == TDSNN_TARGETS_Y ? "y" : "the input",
+                 r->target_error.root_mean_square);
+        add_line(table, "mean error", figure, note);
+    }
+    if (r->targets != TDSNN_TARGETS_NONE && r->compared) {
+        snprintf(figure, sizeof figure, "%.4g", r->against_target_error.mean_abs);
+        snprintf(note, sizeof note, "%s; root mean square %.4g", cli_base_name(a->against),
+                 r->against_target_error.root_mean_square);
+        add_line(table, "  against", figure, note);
+    }
+    if (r->compared) {
+        snprintf(figure, sizeof figure, "%.4g", r->mean_abs_error);
+        snprintf(note, sizeof note, "of the two networks' outputs, on average; %.4g at most",
+                 r->max_abs_error);
+        add_line(table, "difference", figure, note);
+    }
+}
+
+/* Whether the outputs are classes: one alone is a value, and so are those with targets. */
+static bool has_classes(const tdsnn_eval_result *r) {
+    return r->labelled || (r->targets == TDSNN_TARGETS_NONE && r->outputs > 1);
+}
+
 static void add_accuracy(cli_table *table, const eval_arguments *a, const tdsnn_eval_result *r) {
     char note[200];
     if (r->labelled) {
@@ -239,7 +269,11 @@ static void print_result(FILE *out, const tdsnn_context *ctx, const eval_argumen
             cli_describe_data(data, (tdsnn_split)a->split, a->limit).s, how);
     cli_table table;
     cli_table_start(&table, "lrl", NULL);
-    add_accuracy(&table, a, r);
+    if (has_classes(r)) {
+        add_accuracy(&table, a, r);
+    } else {
+        add_errors(&table, a, r);
+    }
     if (r->spiking) {
         add_spikes(&table, r);
     }

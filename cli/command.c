@@ -111,7 +111,8 @@ const char cli_data_footer[] =
     "  cifar10:DIR   CIFAR-10's binary files, .gz or not\n"
     "  images:PATH   JPEG and PNG: one picture; a folder with val.txt (file and\n"
     "                class index a line) or with a folder for each class\n"
-    "  npz:FILE      arrays x and, if there, y\n"
+    "  npz:FILE      arrays x and, if there, y: classes (integers) or\n"
+    "                target values (floats)\n"
     "  npy:FILE      one array, unlabelled\n"
     "  random[:N]    N (64) samples of the network's input shape";
 

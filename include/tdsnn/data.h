@@ -46,16 +46,16 @@ typedef struct tdsnn_data_options {
  *                  class a line, or else with a folder a class; decoded when they are read
  *   random[:N]     N samples (64) of options->shape, uniform; no labels
  *   npy:FILE       one array, float32, float64, bool or an integer type; no labels
- *   npz:FILE       arrays x and, if there, y [N] of an integer type
+ *   npz:FILE       arrays x and, if there, y: [N] of an integer type, classes; [N][..] of float32
+ *                  or float64, targets
  * Arrays are [N][C][H][W] (options->layout: [N][H][W][C]), [N][H][W] (one channel), [N][F] (F
  * values) or [N] (one value). Where options->shape is the network's input, arrays are also what it
  * wants if that fits: [N][C][L] (layout: [N][L][C]) for a 1-D network, whose shape is C, 1, L;
  * [N][F] with as many values as C, H, W, in this order; or one sample without N. Pictures get its
- * channels and must have its size; otherwise the first one's. Files are hostile: headers are checked against
- * sizes before anything is allocated. A .npy file may be packed with gzip.
- * Errors: TDSNN_ERR_USAGE (unknown name, a missing path, options that do not hold);
- * TDSNN_ERR_INPUT naming file and place.
- * Memory: tdsnn_data_close. */
+ * channels and must have its size; otherwise the first one's. Files are hostile: headers are
+ * checked against sizes before anything is allocated. A .npy file may be packed with gzip. Errors:
+ * TDSNN_ERR_USAGE (unknown name, a missing path, options that do not hold); TDSNN_ERR_INPUT naming
+ * file and place. Memory: tdsnn_data_close. */
 TDSNN_API tdsnn_status tdsnn_data_open(tdsnn_context *ctx, const char *spec,
                                        const tdsnn_data_options *options, tdsnn_data **data);
 TDSNN_API void tdsnn_data_close(tdsnn_data *data);
@@ -66,6 +66,7 @@ typedef struct tdsnn_data_info {
     int shape[3]; /* C, H, W of one sample; a flat one is N, 1, 1 */
     bool labelled;
     int classes;             /* 1 + the largest label; 0 if unlabelled */
+    size_t targets;          /* real values of y a sample, which then is no label; 0: none */
     bool has_splits;         /* otherwise train and test are the same samples */
     double scale;            /* in force */
     int channels_normalised; /* as in the options, as are these */
@@ -80,6 +81,10 @@ TDSNN_API tdsnn_data_info tdsnn_data_get_info(const tdsnn_data *data);
  * Threads: safe, any number at once. */
 TDSNN_API tdsnn_status tdsnn_data_read(tdsnn_context *ctx, const tdsnn_data *data, size_t index,
                                        float *values, int *label);
+
+/* Reads the targets of a sample, [info.targets], as they are in the file, whatever the scale.
+ * Threads: safe. */
+TDSNN_API void tdsnn_data_read_targets(const tdsnn_data *data, size_t index, float *targets);
 
 #ifdef __cplusplus
 }

@@ -70,12 +70,27 @@ typedef struct tdsnn_eval_layer {
     int t_last_in_fixed; /* K of the code it reads; 0 for input and pools */
 } tdsnn_eval_layer;
 
+/* What outputs that are values and no classes are compared with. */
+typedef enum tdsnn_targets {
+    TDSNN_TARGETS_NONE,
+    TDSNN_TARGETS_Y,    /* the data's */
+    TDSNN_TARGETS_INPUT /* of an autoencoder (its output is shaped as its input) on data without
+                         * y: what it reads, after normalisation */
+} tdsnn_targets;
+
+/* Of all outputs of all samples, in their unit. */
+typedef struct tdsnn_errors {
+    double mean_abs, root_mean_square;
+} tdsnn_errors;
+
 typedef struct tdsnn_eval_result {
     size_t samples;
     size_t counted; /* of these: what `total`, layers, input spikes and latency are sums over */
     int outputs;
     bool labelled, spiking;
-    uint64_t top1, top5;   /* correct samples */
+    tdsnn_targets targets;                           /* if there are any: */
+    tdsnn_errors target_error, against_target_error; /* of the model, of options->against */
+    uint64_t top1, top5;                             /* correct samples */
     double seconds;        /* reading, encoding and running, all threads together */
     double run_seconds;    /* running alone, summed over the threads */
     tdsnn_counts total;    /* hidden layers, pools included, and the read-out */
@@ -89,7 +104,7 @@ typedef struct tdsnn_eval_result {
     uint64_t agreements;                  /* samples with the same prediction */
     uint64_t against_top1;                /* correct samples of the second model */
     double against_run_seconds;           /* as run_seconds, of the second model */
-    double max_abs_error, mean_abs_error; /* of the logits */
+    double max_abs_error, mean_abs_error; /* of the outputs, or logits */
 } tdsnn_eval_result;
 
 /* Errors: TDSNN_ERR_USAGE (data of another shape or scale than the model's, output files that

@@ -123,11 +123,35 @@ static tdsnn_status check_values(tdsnn_context *ctx, const char *place, const td
     return TDSNN_OK;
 }
 
+/* A y of floats is no label: what the outputs should be. */
+static tdsnn_status adopt_targets(tdsnn_context *ctx, const char *place, tdsnn_data *data) {
+    const td_array *targets = &data->labels;
+    if (targets->dims[0] != data->info.samples || targets->count == 0) {
+        return td_error(ctx, TDSNN_ERR_INPUT,
+                        "%s: %zu samples, but targets (y) for %zu: they do not belong together",
+                        place, data->info.samples, targets->count == 0 ? 0 : targets->dims[0]);
+    }
+    for (size_t i = 0; i < targets->count; i++) {
+        if (!isfinite((float)td_array_at(targets, i))) {
+            return td_error(ctx, TDSNN_ERR_INPUT,
+                            "%s: value %zu of y is %g, which is not finite as float32", place, i,
+                            td_array_at(targets, i));
+        }
+    }
+    data->info.targets = targets->count / data->info.samples;
+    return TDSNN_OK;
+}
+
+void tdsnn_data_read_targets(const tdsnn_data *data, size_t index, float *targets) {
+    for (size_t i = 0; i < data->info.targets; i++) {
+        targets[i] = (float)td_array_at(&data->labels, index * data->info.targets + i);
+    }
+}
+
 static tdsnn_status adopt_labels(tdsnn_context *ctx, const char *place, tdsnn_data *data) {
     const td_array *labels = &data->labels;
     if (labels->type == TD_FLOAT32 || labels->type == TD_FLOAT64) {
-        return td_error(ctx, TDSNN_ERR_INPUT,
-                        "%s: labels are fractions: save them as uint8, int32 or int64", place);
+        return adopt_targets(ctx, place, data);
     }
     if (labels->rank != 1 || labels->dims[0] != data->info.samples) {
         return td_error(ctx, TDSNN_ERR_INPUT,

@@ -1,11 +1,13 @@
 /* Evaluation: samples in chunks, each chunk on all threads, then written out in order. */
 #include <tdsnn/eval.h>
 
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
 #include "data/array_writer.h"
 #include "data/fit.h"
+#include "data/normalise.h"
 #include "measure/counts.h"
 #include "measure/predictions.h"
 #include "measure/runner.h"
@@ -24,6 +26,10 @@ typedef struct worker {
     double run_seconds, against_run_seconds;
 } worker;
 
+typedef struct error_sums {
+    double absolute, squares;
+} error_sums;
+
 typedef struct evaluation {
     tdsnn_context *ctx;
     const tdsnn_data *data;
@@ -34,6 +40,7 @@ typedef struct evaluation {
     /* the chunk under way */
     size_t first, count, capacity;
     float *logits, *against_logits; /* [capacity][outputs] */
+    float *targets;                 /* [capacity][outputs], NULL: none */
     int *labels;                    /* [capacity] */
     uint8_t *times;                 /* [capacity][times_size], with --spikes only */
     size_t times_size;              /* spike times of all layers of one sample */
@@ -42,6 +49,7 @@ typedef struct evaluation {
     td_predictions *predictions_file;
     tdsnn_eval_result *result;
     double error_sum;
+    error_sums target_errors, against_target_errors;
 } evaluation;
 
 static const td_network *network_of(const evaluation *e) {
@@ -88,6 +96,17 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static void keep_targets(evaluation *e, const worker *w, size_t index) {
+    size_t outputs = (size_t)e->program.outputs;
+    float *targets = e->targets + index * outputs;
+    if (e->result->targets == TDSNN_TARGETS_Y) {
+        tdsnn_data_read_targets(e->data, e->first + index, targets);
+    } else {
+        memcpy(targets, w->sample, outputs * sizeof *targets);
+        td_data_normalise(&e->program.data, targets);
+    }
+}
+
 /* Runs sample `index` of the chunk. */
 static tdsnn_status run_sample(void *arg, size_t index, int number) {
     evaluation *e = arg;
@@ -97,6 +116,9 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
         tdsnn_data_read(e->ctx, e->data, e->first + index, w->sample, &e->labels[index]);
     if (status != TDSNN_OK) {
         return status;
+    }
+    if (e->targets != NULL) {
+        keep_targets(e, w, index);
     }
     const float *logits;
     bool counts = w->counter != NULL && e->first + index < e->result->counted;
@@ -148,6 +170,24 @@ static void compare(evaluation *e, const float *logits, const float *against, in
     }
 }
 
+static void add_errors(error_sums *sums, const float *values, const float *targets, int count) {
+    for (int i = 0; i < count; i++) {
+        double error = (double)values[i] - (double)targets[i];
+        sums->absolute += error < 0.0 ? -error : error;
+        sums->squares += error * error;
+    }
+}
+
+/* How far one sample is from its targets. */
+static void measure(evaluation *e, size_t index) {
+    size_t place = index * (size_t)e->program.outputs;
+    add_errors(&e->target_errors, e->logits + place, e->targets + place, e->program.outputs);
+    if (e->against.graph != NULL) {
+        add_errors(&e->against_target_errors, e->against_logits + place, e->targets + place,
+                   e->program.outputs);
+    }
+}
+
 /* Arrays of spike times that a layer has: none, one, or two of a pair. */
 static int halves_of(const td_layer *layer) {
     return layer->code == NULL ? 0 : layer->pair ? 2 : 1;
@@ -176,6 +216,9 @@ static tdsnn_status finish_sample(evaluation *e, size_t index) {
     }
     if (e->against.graph != NULL) {
         compare(e, logits, e->against_logits + index * (size_t)e->program.outputs, label);
+    }
+    if (e->targets != NULL) {
+        measure(e, index);
     }
     if (e->predictions_file != NULL) {
         status =
@@ -290,7 +333,8 @@ static tdsnn_status allocate(evaluation *e) {
     e->threads = tdsnn_threads(e->ctx);
     e->capacity = (size_t)e->threads * CHUNK_PER_THREAD;
     size_t outputs = (size_t)e->program.outputs;
-    size_t kept = e->times_size + outputs * (sizeof *e->logits + sizeof *e->against_logits);
+    size_t kept = e->times_size +
+                  outputs * (sizeof *e->logits + sizeof *e->against_logits + sizeof *e->targets);
     if (e->capacity > CHUNK_BYTES / kept) {
         e->capacity = CHUNK_BYTES / kept + 1;
     }
@@ -300,6 +344,12 @@ static tdsnn_status allocate(evaluation *e) {
     e->labels = td_alloc(e->ctx, e->capacity, sizeof *e->labels);
     if (e->workers == NULL || e->logits == NULL || e->against_logits == NULL || e->labels == NULL) {
         return TDSNN_ERR_RUNTIME;
+    }
+    if (e->result->targets != TDSNN_TARGETS_NONE) {
+        e->targets = td_alloc(e->ctx, e->capacity * outputs, sizeof *e->targets);
+        if (e->targets == NULL) {
+            return TDSNN_ERR_RUNTIME;
+        }
     }
     if (e->times_size > 0) {
         e->times = td_alloc(e->ctx, e->capacity, e->times_size);
@@ -322,6 +372,7 @@ static void release(evaluation *e) {
     td_free(e->logits);
     td_free(e->against_logits);
     td_free(e->labels);
+    td_free(e->targets);
     td_free(e->times);
     td_program_free(&e->program);
     td_program_free(&e->against);
@@ -388,8 +439,15 @@ static tdsnn_status report_layers(evaluation *e, const td_counter *counter) {
     return TDSNN_OK;
 }
 
+static tdsnn_errors mean_errors(const error_sums *sums, const tdsnn_eval_result *r) {
+    double count = (double)r->samples * (double)r->outputs;
+    return (tdsnn_errors){sums->absolute / count, sqrt(sums->squares / count)};
+}
+
 static tdsnn_status report(evaluation *e, double seconds) {
     tdsnn_eval_result *r = e->result;
+    r->target_error = mean_errors(&e->target_errors, r);
+    r->against_target_error = mean_errors(&e->against_target_errors, r);
     r->seconds = seconds;
     for (int t = 0; t < e->threads; t++) {
         r->run_seconds += e->workers[t].run_seconds;
@@ -410,8 +468,33 @@ static tdsnn_status report(evaluation *e, double seconds) {
     return report_layers(e, counter);
 }
 
+/* Whether the outputs are of the input's shape, as an autoencoder's are; those of a Softmax are
+ * classes. */
+static bool is_autoencoder(const td_graph *graph) {
+    int logits = td_graph_logits(graph);
+    td_shape in = graph->nodes[0].shape, out = graph->nodes[logits].shape;
+    return logits == graph->node_count - 1 && in.c == out.c && in.h == out.h && in.w == out.w;
+}
+
+static tdsnn_status choose_targets(evaluation *e) {
+    const tdsnn_data_info *info = &e->program.data;
+    if (info->targets > 0 && info->targets != (size_t)e->program.outputs) {
+        return td_error(e->ctx, TDSNN_ERR_USAGE,
+                        "%s: y has %zu real values a sample, and the network %d outputs; classes "
+                        "are saved as integers",
+                        info->spec, info->targets, e->program.outputs);
+    }
+    e->result->targets = info->targets > 0                                     ? TDSNN_TARGETS_Y
+                         : !info->labelled && is_autoencoder(e->program.graph) ? TDSNN_TARGETS_INPUT
+                                                                               : TDSNN_TARGETS_NONE;
+    return TDSNN_OK;
+}
+
 static tdsnn_status run(evaluation *e) {
-    tdsnn_status status = open_outputs(e);
+    tdsnn_status status = choose_targets(e);
+    if (status == TDSNN_OK) {
+        status = open_outputs(e);
+    }
     if (status == TDSNN_OK) {
         status = allocate(e);
     }

@@ -184,6 +184,23 @@ static void put_eval_layer(td_json *j, json_t *layers, const tdsnn_eval_layer *l
     td_json_integer(j, object, "t_last_in_fixed", (uint64_t)layer->t_last_in_fixed);
 }
 
+static void put_targets(td_json *j, const tdsnn_eval_result *r) {
+    bool any = r->targets != TDSNN_TARGETS_NONE;
+    if (any) {
+        td_json_text(j, j->root, "targets", r->targets == TDSNN_TARGETS_Y ? "y" : "input");
+    } else {
+        td_json_null(j, j->root, "targets");
+    }
+    td_json_real(j, j->root, "target_mean_abs_error", any ? r->target_error.mean_abs : NAN);
+    td_json_real(j, j->root, "target_rms_error", any ? r->target_error.root_mean_square : NAN);
+    if (r->compared) {
+        td_json_real(j, j->root, "against_target_mean_abs_error",
+                     any ? r->against_target_error.mean_abs : NAN);
+        td_json_real(j, j->root, "against_target_rms_error",
+                     any ? r->against_target_error.root_mean_square : NAN);
+    }
+}
+
 static void put_comparison(td_json *j, const tdsnn_eval_result *r) {
     td_json_real(j, j->root, "agreement_percent", percent(r->agreements, r->samples));
     td_json_real(j, j->root, "max_abs_error", r->max_abs_error);
@@ -217,6 +234,7 @@ tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_result *r, u
     td_json_bool(&j, j.root, "analog_input", r->total.analog_macs > 0);
     td_json_real(&j, j.root, "top1_percent", r->labelled ? percent(r->top1, r->samples) : NAN);
     td_json_real(&j, j.root, "top5_percent", r->labelled ? percent(r->top5, r->samples) : NAN);
+    put_targets(&j, r);
     put_spikes(&j, r);
     td_json_integer(&j, j.root, "macs", each(r->total.macs, r->counted));
     put_ops(&j, r);

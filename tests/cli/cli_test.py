@@ -365,6 +365,28 @@ def test_results(folder, converted):
     ok(status == 0 and 'not spiking' in out, 'by eval, too', out)
 
 
+def npy(values, *shape):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+    header = header.ljust(117) + '\n'
+    return (b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode()
+            + struct.pack(f'<{len(values)}f', *values))
+
+
+def test_values(folder, converted):
+    npz = os.path.join(folder, 'values.npz')
+    with zipfile.ZipFile(npz, 'w') as archive:
+        archive.writestr('x.npy', npy([0.0] * 2 * 784, 2, 1, 28, 28))
+        archive.writestr('y.npy', npy([0.5] * 2 * 10, 2, 10))
+    status, out, said = tdsnn('eval', converted, '--data', f'npz:{npz}', '--scale', '1/255',
+                              '--against', SOURCE)
+    ok(status == 0 and said == '' and 'mean error' in out and 'root mean square' in out
+       and 'difference' in out and 'accuracy' not in out and 'same answer' not in out,
+       'eval: outputs that are values have errors and no accuracy', out, said)
+    status, out, said = tdsnn('eval', SOURCE, '--data', f'npz:{npz}', '--json')
+    ok(status == 0 and json.loads(out)['targets'] == 'y' and json.loads(out)['top1_percent'] is None,
+       'and in JSON', out, said)
+
+
 def test_interrupt(folder, converted):
     logits = os.path.join(folder, 'interrupted.npy')
     process = subprocess.Popen([TOOL, 'eval', converted, '--data', 'glyphs', '--engine', 'clock',
@@ -429,6 +451,7 @@ def main():
         test_unsupported(folder)
         test_json(folder, converted)
         test_results(folder, converted)
+        test_values(folder, converted)
         test_interrupt(folder, converted)
         test_terminal(converted)
         left = [name for name in os.listdir(folder) if name.endswith('.tmp')]

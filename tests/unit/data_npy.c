@@ -287,9 +287,32 @@ static void test_npz(tdsnn_context *ctx) {
        "a negative label is refused");
     files[1] = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", values, 12);
     write_npz("a.npz", entries, files, 2, ZIP_CM_STORE);
+    tdsnn_data_options options = TDSNN_DATA_OPTIONS_INIT;
+    tdsnn_data *data = NULL;
+    float target = 0.0f;
+    int label = 0;
+    options.scale = 4.0;
+    bool opened = tdsnn_data_open(ctx, spec, &options, &data) == TDSNN_OK &&
+                  tdsnn_data_read(ctx, data, 2, (float[VALUES]){0}, &label) == TDSNN_OK;
+    if (opened) {
+        tdsnn_data_read_targets(data, 2, &target);
+    }
+    ok(opened && label == -1 && !tdsnn_data_get_info(data).labelled &&
+           tdsnn_data_get_info(data).targets == 1 && target == values[2],
+       "a y of floats is targets, and not scaled");
+    tdsnn_data_close(data);
+    hostile_file(ctx, "a.npz", spec, HOSTILE_ZIP);
+    files[1] = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", values, 24);
+    write_npz("a.npz", entries, files, 2, ZIP_CM_STORE);
     ok(hostile_open(ctx, spec, &status) && status == TDSNN_ERR_INPUT &&
-           strstr(tdsnn_last_error(ctx), "fractions") != NULL,
-       "labels that are fractions are refused");
+           strstr(tdsnn_last_error(ctx), "do not belong together") != NULL,
+       "targets for other samples are refused");
+    files[1] = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }",
+                   (float[]){0.0f, INFINITY, 0.0f}, 12);
+    write_npz("a.npz", entries, files, 2, ZIP_CM_STORE);
+    ok(hostile_open(ctx, spec, &status) && status == TDSNN_ERR_INPUT &&
+           strstr(tdsnn_last_error(ctx), "not finite") != NULL,
+       "targets that are not finite are refused");
     write_npz("a.npz", entries + 1, files, 1, ZIP_CM_STORE);
     ok(hostile_open(ctx, spec, &status) && status == TDSNN_ERR_INPUT &&
            strstr(tdsnn_last_error(ctx), "x.npy: there is no such array") != NULL,

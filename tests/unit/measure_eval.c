@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/array_writer.h"
 #include "network/model.h"
 #include "random_graph.h"
 #include "scratch.h"
@@ -223,6 +224,87 @@ static void check_path(tdsnn_context *ctx) {
     tdsnn_model_destroy(model);
 }
 
+/* An inner product that passes its first inputs on, plus 0.5. */
+static tdsnn_model *passing_model(tdsnn_context *ctx, int inputs, int outputs) {
+    graph_maker m = {.ctx = ctx, .graph = td_graph_create(ctx)};
+    m.graph->input_name = "x";
+    append(&m, (td_node){.op = TD_OP_INPUT, .shape = {inputs, 1, 1, true}});
+    float *weights =
+        td_arena_alloc(m.graph->arena, (size_t)inputs * (size_t)outputs, sizeof(float));
+    float *bias = td_arena_alloc(m.graph->arena, (size_t)outputs, sizeof *bias);
+    for (int i = 0; i < outputs; i++) {
+        weights[i * inputs + i] = 1.0f;
+        bias[i] = 0.5f;
+    }
+    append(&m, (td_node){.op = TD_OP_INNER,
+                         .shape = {outputs, 1, 1, true},
+                         .weights = weights,
+                         .bias = bias});
+    return finish_model(&m, "values.onnx");
+}
+
+/* Two samples of four values, and two targets: 1 below what comes out, and 3 above. */
+static void write_targets(tdsnn_context *ctx) {
+    const td_array_spec arrays[] = {
+        {.name = "x", .type = TD_ARRAY_FLOAT32, .rank = 1, .dims = {4}},
+        {.name = "y", .type = TD_ARRAY_FLOAT32, .rank = 1, .dims = {2}}};
+    td_array_writer *writer = NULL;
+    td_npz_create(ctx, "targets.npz", true, arrays, 2, &writer);
+    for (int i = 0; i < 2; i++) {
+        const float x[] = {(float)i, 2.0f, 3.0f, 4.0f};
+        const float y[] = {(float)i - 0.5f, 5.5f};
+        td_array_append(writer, 0, x);
+        td_array_append(writer, 1, y);
+    }
+    td_array_commit(writer);
+}
+
+static bool near(double a, double b) {
+    return fabs(a - b) < 1e-6;
+}
+
+/* Outputs that are values: against y, against the input, against another network's. */
+static void check_targets(tdsnn_context *ctx) {
+    tdsnn_model *model = passing_model(ctx, 4, 2), *coder = passing_model(ctx, 4, 4);
+    tdsnn_data_options given = TDSNN_DATA_OPTIONS_INIT;
+    tdsnn_data *data = NULL;
+    write_targets(ctx);
+    if (tdsnn_data_open(ctx, "npz:targets.npz", &given, &data) != TDSNN_OK) {
+        printf("# %s\n", tdsnn_last_error(ctx));
+        exit(1);
+    }
+    tdsnn_eval_options options = TDSNN_EVAL_OPTIONS_INIT;
+    options.against = model;
+    tdsnn_eval_result *r = evaluate(ctx, model, data, options);
+    ok(r != NULL && r->targets == TDSNN_TARGETS_Y && !r->labelled &&
+           near(r->target_error.mean_abs, 2.0) &&
+           near(r->target_error.root_mean_square, sqrt(5.0)) &&
+           near(r->against_target_error.mean_abs, 2.0) && r->max_abs_error == 0.0,
+       "errors against y");
+    tdsnn_eval_result_free(r);
+    options.against = NULL;
+    ok(tdsnn_eval(ctx, coder, data, &options, &r) == TDSNN_ERR_USAGE,
+       "another number of outputs: %s", tdsnn_last_error(ctx));
+    tdsnn_data_close(data);
+    given.channels_normalised = 1;
+    given.mean[0] = 0.25f;
+    given.std[0] = 0.5f;
+    memcpy(given.shape, (int[]){4, 1, 1}, sizeof given.shape);
+    if (tdsnn_data_open(ctx, "random:9", &given, &data) == TDSNN_OK) {
+        r = evaluate(ctx, coder, data, options);
+        ok(r != NULL && r->targets == TDSNN_TARGETS_INPUT && near(r->target_error.mean_abs, 0.5) &&
+               near(r->target_error.root_mean_square, 0.5),
+           "an autoencoder is compared with what it reads, normalised");
+        tdsnn_eval_result_free(r);
+        r = evaluate(ctx, model, data, options);
+        ok(r != NULL && r->targets == TDSNN_TARGETS_NONE, "other outputs without y with nothing");
+        tdsnn_eval_result_free(r);
+    }
+    tdsnn_data_close(data);
+    tdsnn_model_destroy(model);
+    tdsnn_model_destroy(coder);
+}
+
 /* A network whose sums are infinite less infinite answers nothing, and that is never right. */
 static void check_nan(tdsnn_context *ctx) {
     graph_maker m = {.ctx = ctx, .graph = td_graph_create(ctx)};
@@ -266,6 +348,7 @@ int main(void) {
     check_failures(ctx);
     check_normalisation(ctx);
     check_path(ctx);
+    check_targets(ctx);
     check_nan(ctx);
     scratch_clean();
     tdsnn_context_destroy(ctx);

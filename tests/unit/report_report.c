@@ -155,6 +155,8 @@ static void test_eval(tdsnn_context *ctx) {
     ok(is(root, "latency.fixed_steps", 134) && is(root, "latency.dynamic_steps_mean", 130.5),
        "latency");
     ok(is(root, "agreement_percent", 100) && is(root, "mean_abs_error", 0.125), "comparison");
+    ok(json_is_null(at(root, "targets")) && json_is_null(at(root, "target_rms_error")),
+       "classes have no targets");
     ok(is(root, "seed", 12345678901234567890.0), "a seed beyond 63 bits");
     json_t *first = json_array_get(at(root, "layers"), 0);
     json_t *second = json_array_get(at(root, "layers"), 1);
@@ -172,6 +174,17 @@ static void test_eval(tdsnn_context *ctx) {
            is(root, "ops.paper_mac1", 895) && is(root, "ops.reduction_silent_mac1_percent", 57.5) &&
            is(root, "energy.45nm_fp32.paper_pj", 730 * 0.9 + 65 * 3.7 + 100 * 4.6),
        "behind an analog input multiply-adds stay multiply-adds");
+    json_decref(root);
+
+    result.targets = TDSNN_TARGETS_INPUT;
+    result.target_error = (tdsnn_errors){0.5, 0.75};
+    result.against_target_error = (tdsnn_errors){0.25, 0.375};
+    root = eval_document(ctx, &result);
+    ok(strcmp(json_string_value(at(root, "targets")), "input") == 0 &&
+           is(root, "target_mean_abs_error", 0.5) && is(root, "target_rms_error", 0.75) &&
+           is(root, "against_target_mean_abs_error", 0.25) &&
+           is(root, "against_target_rms_error", 0.375),
+       "errors against targets");
     json_decref(root);
 
     result.labelled = result.spiking = result.compared = false;
