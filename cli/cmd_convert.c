@@ -140,7 +140,7 @@ static tdsnn_convert_options options_of(const convert_arguments *a) {
 
 /* What `--leak auto` found. */
 static void print_trials(const tdsnn_convert_report *report) {
-    if (report->trial_count == 0) {
+    if (report->trial_count < 2) {
         return;
     }
     cli_table table;
@@ -157,9 +157,11 @@ static void print_trials(const tdsnn_convert_report *report) {
 
 static void print_report(const convert_arguments *a, const tdsnn_convert_report *report,
                          const tdsnn_data *data) {
-    printf("%s -> %s: windows of %d steps, %s, offset %d\n", cli_base_name(a->base.model),
+    printf("%s -> %s: windows of %d steps, %s, offset %d%s%s\n", cli_base_name(a->base.model),
            cli_base_name(a->output), a->steps,
-           a->rounding == 0 ? "rounded to nearest" : "rounded up", a->offset);
+           a->rounding == 0 ? "rounded to nearest" : "rounded up", a->offset,
+           a->equalise ? ", a scale for each channel" : "",
+           a->correct_biases ? ", biases corrected" : "");
     tdsnn_data_info info = tdsnn_data_get_info(data);
     printf("scales chosen on %s %ssamples of %s\n\n", cli_count(report->calibration_samples).s,
            info.has_splits ? "training " : "", info.spec);

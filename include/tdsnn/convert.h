@@ -44,7 +44,7 @@ typedef struct tdsnn_convert_layer {
     double snr_db;
 } tdsnn_convert_layer;
 
-/* A leak that was tried: TDSNN_LEAK_AUTO. */
+/* A leak that was tried: the one given, or TDSNN_LEAK_AUTO's. */
 typedef struct tdsnn_leak_trial {
     double leak;
     double logit_error; /* sqrt(sum |converted - source|^2 / sum |source|^2) over the samples */
@@ -54,8 +54,8 @@ typedef struct tdsnn_leak_trial {
 typedef struct tdsnn_convert_report {
     int layer_count;
     tdsnn_convert_layer *layers;
-    double leak;     /* of the hidden layers */
-    int trial_count; /* 0 if the leak was given */
+    double leak; /* of the hidden layers */
+    int trial_count;
     tdsnn_leak_trial trials[TDSNN_MAX_LEAK_TRIALS];
     size_t calibration_samples;
     double agreement_percent; /* top-1 of source and converted on the calibration samples */

@@ -8,6 +8,7 @@
 #include "convert/attempt.h"
 #include "convert/build.h"
 #include "data/fit.h"
+#include "engine/engine.h"
 #include "network/model.h"
 
 #define DEFAULT_INPUT_STEPS 127
@@ -22,6 +23,9 @@ typedef struct conversion {
     tdsnn_convert_options options; /* defaults filled in */
     td_calibration calibration;
     td_attempt attempt; /* the best so far */
+    double logit_error, agreement_percent;
+    size_t outputs;
+    float *wanted, *logits; /* [samples][outputs] the source's, those of the last attempt */
     int trial_count;
     tdsnn_leak_trial trials[TDSNN_MAX_LEAK_TRIALS];
 } conversion;
@@ -113,62 +117,74 @@ static tdsnn_status set_metadata(conversion *c) {
 /* ----------------------------------------------------------------------------------------- leak
  */
 
-/* How far logits are from the source's, relative to those. */
-static double relative_error(const float *logits, const float *wanted, size_t count) {
+/* How far the attempt's logits are from the source's, relative to those. */
+static double logit_error(const conversion *c) {
     double error = 0.0, energy = 0.0;
-    for (size_t i = 0; i < count; i++) {
-        double miss = (double)logits[i] - (double)wanted[i];
+    for (size_t i = 0; i < c->calibration.samples.count * c->outputs; i++) {
+        double wanted = c->wanted[i], miss = c->logits[i] - wanted;
         error += miss * miss;
-        energy += (double)wanted[i] * (double)wanted[i];
+        energy += wanted * wanted;
     }
     return energy > 0.0 ? sqrt(error / energy) : sqrt(error);
 }
 
-/* Converts at one leak; the attempt is kept if its logits are the nearest so far.
- * scratch: room for as many as `wanted`. */
-static tdsnn_status try_leak(conversion *c, double leak, const float *wanted, float *scratch,
-                             size_t count) {
+static double agreement_percent(const conversion *c) {
+    size_t agreements = 0, samples = c->calibration.samples.count;
+    for (size_t s = 0; s < samples; s++) {
+        size_t first = s * c->outputs;
+        agreements += td_prediction(c->wanted + first, (int)c->outputs) ==
+                      td_prediction(c->logits + first, (int)c->outputs);
+    }
+    return 100.0 * (double)agreements / (double)samples;
+}
+
+/* Converts at one leak; the attempt is kept if its logits are the nearest so far. */
+static tdsnn_status try_leak(conversion *c, double leak) {
     td_attempt attempt;
     tdsnn_status status = td_attempt_make(c->ctx, &c->calibration, leak, &attempt);
     if (status != TDSNN_OK) {
         return status;
     }
-    status = td_logits(c->ctx, attempt.coded, &c->calibration.samples, scratch);
+    status = td_spiking_logits(c->ctx, attempt.coded, &c->calibration.samples, c->logits);
     if (status != TDSNN_OK) {
         td_attempt_free(&attempt);
         return status;
     }
-    tdsnn_leak_trial trial = {leak, relative_error(scratch, wanted, count)};
-    bool best = true;
-    for (int i = 0; i < c->trial_count; i++) {
-        best = best && trial.logit_error < c->trials[i].logit_error;
-    }
+    tdsnn_leak_trial trial = {leak, logit_error(c)};
+    bool best = c->attempt.coded == NULL || trial.logit_error < c->logit_error;
     c->trials[c->trial_count++] = trial;
     if (best) {
         td_attempt_free(&c->attempt);
         c->attempt = attempt;
+        c->logit_error = trial.logit_error;
+        c->agreement_percent = agreement_percent(c);
     } else {
         td_attempt_free(&attempt);
     }
     return TDSNN_OK;
 }
 
-static tdsnn_status search_leak(conversion *c) {
+/* Converts at the leak given, or at each of those that are searched. */
+static tdsnn_status try_leaks(conversion *c) {
     static const double ratios[TDSNN_MAX_LEAK_TRIALS] = {0.25, 0.5, 1.0, 2.0, 4.0};
     const td_graph *source = c->source;
-    size_t outputs = td_shape_count(source->nodes[td_graph_logits(source)].shape), count = 0;
-    bool fits = td_size_mul(c->calibration.samples.count, outputs, &count);
-    float *wanted = td_alloc(c->ctx, fits ? count : SIZE_MAX, sizeof *wanted);
-    float *scratch = td_alloc(c->ctx, fits ? count : SIZE_MAX, sizeof *scratch);
+    size_t count = 0;
+    c->outputs = td_shape_count(source->nodes[td_graph_logits(source)].shape);
+    if (!td_size_mul(c->calibration.samples.count, c->outputs, &count)) {
+        count = SIZE_MAX; /* which no allocation grants */
+    }
+    c->wanted = td_alloc(c->ctx, count, sizeof *c->wanted);
+    c->logits = td_alloc(c->ctx, count, sizeof *c->logits);
     tdsnn_status status = TDSNN_ERR_RUNTIME;
-    if (wanted != NULL && scratch != NULL) {
-        status = td_logits(c->ctx, source, &c->calibration.samples, wanted);
+    if (c->wanted != NULL && c->logits != NULL) {
+        status = td_plain_logits(c->ctx, source, &c->calibration.samples, c->wanted);
+    }
+    if (c->options.leak != TDSNN_LEAK_AUTO) {
+        return status != TDSNN_OK ? status : try_leak(c, c->options.leak);
     }
     for (int i = 0; i < TDSNN_MAX_LEAK_TRIALS && status == TDSNN_OK; i++) {
-        status = try_leak(c, ratios[i] * c->options.steps, wanted, scratch, count);
+        status = try_leak(c, ratios[i] * c->options.steps);
     }
-    td_free(wanted);
-    td_free(scratch);
     return status;
 }
 
@@ -191,15 +207,13 @@ static double signal_to_noise(td_code_error e) {
 }
 
 /* One row a code, in the order of the network. */
-static tdsnn_status make_report(const conversion *c, size_t agreements,
-                                tdsnn_convert_report **report) {
+static tdsnn_status make_report(const conversion *c, tdsnn_convert_report **report) {
     tdsnn_convert_report *made = td_alloc(c->ctx, 1, sizeof *made);
     if (made == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    size_t samples = c->calibration.samples.count;
-    made->calibration_samples = samples;
-    made->agreement_percent = 100.0 * (double)agreements / (double)samples;
+    made->calibration_samples = c->calibration.samples.count;
+    made->agreement_percent = c->agreement_percent;
     made->leak = c->attempt.leak;
     made->trial_count = c->trial_count;
     memcpy(made->trials, c->trials, sizeof made->trials);
@@ -234,21 +248,12 @@ static tdsnn_status make_report(const conversion *c, size_t agreements,
 /* All of it but the freeing. */
 static tdsnn_status run(conversion *c, const char *path, tdsnn_model **converted,
                         tdsnn_convert_report **report) {
-    size_t agreements = 0;
     tdsnn_status status =
         td_calibration_create(c->ctx, c->source, c->data, &c->options, &c->calibration);
-    if (status == TDSNN_OK) {
-        bool given = c->options.leak != TDSNN_LEAK_AUTO;
-        status = given ? td_attempt_make(c->ctx, &c->calibration, c->options.leak, &c->attempt)
-                       : search_leak(c);
-    }
+    status = status != TDSNN_OK ? status : try_leaks(c);
     status = status != TDSNN_OK ? status : set_metadata(c);
-    if (status == TDSNN_OK) {
-        status =
-            td_agreement(c->ctx, c->source, c->attempt.coded, &c->calibration.samples, &agreements);
-    }
     tdsnn_convert_report *made = NULL;
-    status = status != TDSNN_OK ? status : make_report(c, agreements, &made);
+    status = status != TDSNN_OK ? status : make_report(c, &made);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -288,6 +293,8 @@ tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
     td_attempt_free(&c.attempt);
     td_calibration_free(&c.calibration);
     td_graph_destroy(c.source);
+    td_free(c.wanted);
+    td_free(c.logits);
     return status;
 }
 

@@ -59,12 +59,11 @@ tdsnn_status td_correct_biases(tdsnn_context *ctx, const td_graph *plain, td_gra
                                const td_samples *samples, const size_t *channels,
                                const double *factors);
 
-/* The logits of a plain or coded graph, [samples->count][outputs]. */
-tdsnn_status td_logits(tdsnn_context *ctx, const td_graph *graph, const td_samples *samples,
-                       float *logits);
-
-/* On how many samples the plain and the coded graph predict the same class. */
-tdsnn_status td_agreement(tdsnn_context *ctx, const td_graph *plain, const td_graph *coded,
-                          const td_samples *samples, size_t *agreements);
+/* The logits of the plain graph, and of the coded one's spiking network: [samples->count][outputs].
+ */
+tdsnn_status td_plain_logits(tdsnn_context *ctx, const td_graph *plain, const td_samples *samples,
+                             float *logits);
+tdsnn_status td_spiking_logits(tdsnn_context *ctx, const td_graph *coded, const td_samples *samples,
+                               float *logits);
 
 #endif

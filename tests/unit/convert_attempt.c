@@ -18,8 +18,8 @@ static double mean_difference(const td_calibration *c, const td_graph *coded) {
     float *wanted = td_alloc(ctx, count * outputs, sizeof *wanted);
     float *found = td_alloc(ctx, count * outputs, sizeof *found);
     double worst = 0.0, energy = 0.0;
-    if (td_logits(ctx, c->source, &c->samples, wanted) != TDSNN_OK ||
-        td_logits(ctx, coded, &c->samples, found) != TDSNN_OK) {
+    if (td_plain_logits(ctx, c->source, &c->samples, wanted) != TDSNN_OK ||
+        td_spiking_logits(ctx, coded, &c->samples, found) != TDSNN_OK) {
         return INFINITY;
     }
     for (size_t o = 0; o < outputs; o++) {

@@ -45,8 +45,8 @@ static void test_leak_search(void) {
         most = fmax(most, trial->logit_error);
     }
     ok(report->leak == best && least < most, "the one of least error is taken: %g", report->leak);
-    ok(convert(source, data, best, &given, &other) == TDSNN_OK && other->trial_count == 0 &&
-           td_graph_equal(searched->graph, given->graph),
+    ok(convert(source, data, best, &given, &other) == TDSNN_OK && other->trial_count == 1 &&
+           other->trials[0].logit_error == least && td_graph_equal(searched->graph, given->graph),
        "and gives the network that it gives when it is named");
     tdsnn_convert_report_free(report);
     tdsnn_convert_report_free(other);

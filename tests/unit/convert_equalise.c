@@ -14,13 +14,13 @@
 
 static tdsnn_context *ctx;
 
-static const tdsnn_convert_options options = {.size = sizeof options,
-                                              .steps = 12,
-                                              .leak = 12.0,
-                                              .input_steps = 30,
-                                              .input_leak = 60.0,
-                                              .calibration_samples = 24,
-                                              .equalise = true};
+static const tdsnn_convert_options conversion = {.size = sizeof conversion,
+                                                 .steps = 12,
+                                                 .leak = 12.0,
+                                                 .input_steps = 30,
+                                                 .input_leak = 60.0,
+                                                 .calibration_samples = 24,
+                                                 .equalise = true};
 
 /* A copy of the graph with the factors in its weights. */
 static td_graph *rescaled(const td_graph *graph, const size_t *channels, const double *factors) {
@@ -50,26 +50,26 @@ static double node_difference(const td_graph *graph, int i, const float *a, cons
 /* The worst node on one sample. */
 static double difference(const td_graph *graph, const td_graph *other, const size_t *channels,
                          const double *factors, const float *input) {
-    const td_dense_options all = {.keep_all = true};
-    td_dense_plan *plan = NULL, *other_plan = NULL;
-    td_dense *a, *b;
+    const td_dense_options options = {.backend = TD_DENSE_PLAIN, .keep_all = true};
+    td_dense_plan *plans[2] = {NULL, NULL};
+    td_dense *runs[2] = {NULL, NULL};
     double worst = INFINITY;
-    if (td_dense_plan_create(ctx, graph, &all, &plan) == TDSNN_OK &&
-        td_dense_plan_create(ctx, other, &all, &other_plan) == TDSNN_OK &&
-        td_dense_create(ctx, plan, &a) == TDSNN_OK &&
-        td_dense_create(ctx, other_plan, &b) == TDSNN_OK) {
-        td_dense_run(a, input);
-        td_dense_run(b, input);
+    if (td_dense_plan_create(ctx, graph, &options, &plans[0]) == TDSNN_OK &&
+        td_dense_plan_create(ctx, other, &options, &plans[1]) == TDSNN_OK &&
+        td_dense_create(ctx, plans[0], &runs[0]) == TDSNN_OK &&
+        td_dense_create(ctx, plans[1], &runs[1]) == TDSNN_OK) {
+        td_dense_run(runs[0], input);
+        td_dense_run(runs[1], input);
         worst = 0.0;
         for (int i = 0; i < graph->node_count; i++) {
-            worst = fmax(worst, node_difference(graph, i, td_dense_value(a, i),
-                                                td_dense_value(b, i), factors + channels[i]));
+            worst = fmax(worst, node_difference(graph, i, td_dense_value(runs[0], i),
+                                                td_dense_value(runs[1], i), factors + channels[i]));
         }
-        td_dense_destroy(a);
-        td_dense_destroy(b);
     }
-    td_dense_plan_destroy(plan);
-    td_dense_plan_destroy(other_plan);
+    for (int i = 0; i < 2; i++) {
+        td_dense_destroy(runs[i]);
+        td_dense_plan_destroy(plans[i]);
+    }
     return worst;
 }
 
@@ -139,7 +139,7 @@ static void test_random_graphs(void) {
         tdsnn_data *data = plain_graph_data(ctx, graph, seed % 3 == 0 ? -1.0f : 0.0f);
         td_calibration c;
         td_error_clear(ctx);
-        if (td_calibration_create(ctx, graph, data, &options, &c) == TDSNN_OK) {
+        if (td_calibration_create(ctx, graph, data, &conversion, &c) == TDSNN_OK) {
             look_at(&c, data, &f);
             td_calibration_free(&c);
         } else {
@@ -196,16 +196,16 @@ static void test_clip(void) {
     tdsnn_data *data = plain_graph_data(ctx, graph, 0.0f);
     td_calibration c = {0};
     td_attempt a = {0};
-    bool made = td_calibration_create(ctx, graph, data, &options, &c) == TDSNN_OK &&
+    bool made = td_calibration_create(ctx, graph, data, &conversion, &c) == TDSNN_OK &&
                 td_attempt_make(ctx, &c, 12.0, &a) == TDSNN_OK;
     const double *r = made ? a.factors + c.channels[2] : NULL;
     ok(made && r[0] <= 1.0 && r[1] <= 1.0 && r[1] > 0.5 && r[2] < 0.2 && r[3] < 0.004,
        "in front of a Clip factors are at most 1: %.3g %.3g %.3g %.3g", r[0], r[1], r[2], r[3]);
     ok(made && memcmp(r, a.factors + c.channels[1], 4 * sizeof *r) == 0,
        "and the same on both sides");
-    ok(made && a.codes[1].values[options.steps] <= 6.0f,
+    ok(made && a.codes[1].values[conversion.steps] <= 6.0f,
        "so that no spike stands for more than its bound: %g <= 6",
-       made ? (double)a.codes[1].values[options.steps] : 0.0);
+       made ? (double)a.codes[1].values[conversion.steps] : 0.0);
     td_attempt_free(&a);
     td_calibration_free(&c);
     tdsnn_data_close(data);
