@@ -1,4 +1,4 @@
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "command.h"
 
@@ -215,8 +215,14 @@ static tdsnn_status convert(tdsnn_context *ctx, const convert_arguments *a,
 
 /* Known to fail at the end: said before the work, not after it. */
 static bool output_exists(const convert_arguments *a) {
-    if (a->force || access(a->output, F_OK) != 0) {
+    struct stat info;
+    if (stat(a->output, &info) != 0 || (a->force && S_ISREG(info.st_mode))) {
         return false;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        cli_error("%s: is %s and is not replaced; give a file's name", a->output,
+                  S_ISDIR(info.st_mode) ? "a folder" : "no regular file");
+        return true;
     }
     cli_error("%s: exists already; give --force to replace it, or another name", a->output);
     return true;

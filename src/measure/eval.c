@@ -295,10 +295,25 @@ static tdsnn_status open_spikes(evaluation *e) {
     return status;
 }
 
+/* With --force the last one would replace the others. */
+static tdsnn_status check_outputs(const evaluation *e) {
+    const char *const paths[] = {e->options->predictions, e->options->logits, e->options->spikes};
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < i; k++) {
+            if (paths[i] != NULL && paths[k] != NULL && strcmp(paths[i], paths[k]) == 0) {
+                return td_error(e->ctx, TDSNN_ERR_USAGE,
+                                "%s: is named for two outputs; give each a file of its own",
+                                paths[i]);
+            }
+        }
+    }
+    return TDSNN_OK;
+}
+
 static tdsnn_status open_outputs(evaluation *e) {
     const tdsnn_eval_options *o = e->options;
-    tdsnn_status status = TDSNN_OK;
-    if (o->predictions != NULL) {
+    tdsnn_status status = check_outputs(e);
+    if (o->predictions != NULL && status == TDSNN_OK) {
         status =
             td_predictions_open(e->ctx, o->predictions, o->labels, o->force, &e->predictions_file);
     }

@@ -128,6 +128,7 @@ def test_files(folder, converted):
         fails(f'{name}: a folder for a model', 3, [folder], name, folder, *more)
     before = open(converted, 'rb').read()
     fails('an existing output stays', 2, ['--force'], 'convert', SOURCE, '-o', converted, '--steps', '3')
+    fails('a folder is no output', 2, ['is a folder', "file's name"], 'convert', SOURCE, '-o', folder, '--steps', '3')
     ok(open(converted, 'rb').read() == before, 'and is not touched')
     plain = os.path.join(folder, 'plain.onnx')
     status, out, said = tdsnn('convert', SOURCE, '-o', plain, '--steps', '3', '-q', '--inline')

@@ -141,6 +141,12 @@ static void check_failures(tdsnn_context *ctx) {
        "an output that exists is not replaced: %s", tdsnn_last_error(ctx));
 
     options = (tdsnn_eval_options)TDSNN_EVAL_OPTIONS_INIT;
+    options.predictions = options.logits = "same.txt";
+    ok(tdsnn_eval(ctx, model, data, &options, &result) == TDSNN_ERR_USAGE &&
+           strstr(tdsnn_last_error(ctx), "two outputs") != NULL && access("same.txt", F_OK) != 0,
+       "one file for two outputs: %s", tdsnn_last_error(ctx));
+
+    options = (tdsnn_eval_options)TDSNN_EVAL_OPTIONS_INIT;
     ok(tdsnn_eval(ctx, model, strange, &options, &result) == TDSNN_ERR_USAGE,
        "data of another shape: %s", tdsnn_last_error(ctx));
     td_graph_set_metadata(ctx, model->graph, "tdsnn.scale", "0.5");
