@@ -285,6 +285,10 @@ tdsnn_status td_constant(td_lowerer *l, const td_source_node *node, const td_ten
 
 /* ---- Reading a node. */
 
+int64_t td_node_opset(const td_lowerer *l, const td_source_node *node) {
+    return node->opset != 0 ? node->opset : l->source->opset;
+}
+
 bool td_input_absent(const td_source_node *node, int input) {
     return input >= node->input_count || node->inputs[input] < 0;
 }
@@ -495,19 +499,20 @@ static tdsnn_status find_row(td_lowerer *l, const td_source_node *node) {
     size_t count;
     const td_operator *table = td_operators(&count);
     const td_operator *other = NULL;
+    int64_t opset = td_node_opset(l, node);
     for (size_t i = 0; i < count; i++) {
         if (!same_operator(&table[i], node)) {
             continue;
         }
         other = &table[i];
-        if (l->source->opset >= other->first_opset && l->source->opset <= other->last_opset) {
+        if (opset >= other->first_opset && opset <= other->last_opset) {
             l->op = other;
             return TDSNN_OK;
         }
     }
     if (other != NULL) {
         return td_refuse(l, "%s of opset %lld is not supported; export with an opset up to %d",
-                         node->op, (long long)l->source->opset, other->last_opset);
+                         node->op, (long long)opset, other->last_opset);
     }
     return td_refuse(l, "the operator %s%s%s is not supported; replace it or export without it",
                      node->domain, node->domain[0] == '\0' ? "" : ".", node->op);

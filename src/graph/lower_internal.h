@@ -159,6 +159,9 @@ tdsnn_status td_read_axis(td_lowerer *l, int64_t axis, int rank, int *out);
 /* What a Shape says of a symbolic batch, in an integer constant. */
 #define TD_BATCH INT64_MIN
 
+/* The opset that a node is of: its function's, or the model's. */
+int64_t td_node_opset(const td_lowerer *l, const td_source_node *node);
+
 /* Whether an input was left out. */
 bool td_input_absent(const td_source_node *node, int input);
 

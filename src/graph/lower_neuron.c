@@ -172,7 +172,7 @@ tdsnn_status td_lower_code(td_lowerer *l, const td_source_node *node) {
  * from `axis` on) and the new one agree. [N, C, 1, 1] over C is flattened first. */
 static tdsnn_status lower_softmax(td_lowerer *l, const td_source_node *node, td_op op) {
     td_draft draft = td_pointwise(l, node, 0, op);
-    int64_t axis = td_int_attribute(node, "axis", l->source->opset < 13 ? 1 : -1);
+    int64_t axis = td_int_attribute(node, "axis", td_node_opset(l, node) < 13 ? 1 : -1);
     td_shape shape = draft.shape;
     bool column = !shape.flat && shape.h == 1 && shape.w == 1;
     if ((!shape.flat && !column) || (axis != 1 && !(axis == (shape.flat ? -1 : -3)))) {

@@ -42,6 +42,8 @@ typedef struct td_attribute {
     size_t count; /* of ints or floats */
     const int64_t *ints;
     const float *floats;
+    /* In a function's body alone: the attribute of the call that stands for this one; else NULL. */
+    const char *reference;
 } td_attribute;
 
 /* Values are known by number: an index into td_source.values; -1 is an optional input left out. */
@@ -52,6 +54,7 @@ typedef struct td_source_node {
     int input_count, output_count, attribute_count;
     const int *inputs, *outputs;
     const td_attribute *attributes;
+    int64_t opset; /* of the function that it comes from; 0: the source's */
 } td_source_node;
 
 typedef struct td_source_value {
@@ -82,8 +85,8 @@ typedef struct td_source {
 /* NULL is fine. */
 void td_source_destroy(td_source *source);
 
-/* Gives symbolic dimensions of the inputs their sizes: "height=224,width=224". One without a name is
- * called by its place, "2=224". The batch needs none and stays as it is; names that the network
+/* Gives symbolic dimensions of the inputs their sizes: "height=224,width=224". One without a name
+ * is called by its place, "2=224". The batch needs none and stays as it is; names that the network
  * does not have are of no effect.
  * Errors: TDSNN_ERR_USAGE for a text of another form. */
 tdsnn_status td_source_set_sizes(tdsnn_context *ctx, td_source *source, const char *sizes);

@@ -65,7 +65,7 @@ static tdsnn_status read_import(const td_reader *r, td_wire message, model *m) {
                               (long long)version);
     }
     if (!td_wire_is(&domain, "") && !td_wire_is(&domain, "ai.onnx")) {
-        return TDSNN_OK; /* if a node is of that domain, it is refused by name later */
+        return TDSNN_OK; /* that of a function, or a node of that domain is refused by name later */
     }
     if (m->opset != 0 && m->opset != version) {
         return td_error(r->ctx, TDSNN_ERR_INPUT, "it names two opsets, %lld and %lld",
@@ -129,7 +129,7 @@ static tdsnn_status read_function(td_reader *r, td_wire message, model *m) {
                               text);
     }
     if (!td_wire_is(&domain, TD_CODE_DOMAIN) || !td_wire_is(&name, TD_CODE_FUNCTION)) {
-        return TDSNN_OK; /* nodes that call it are refused by name later */
+        return td_read_function(r, message);
     }
     if (m->code_defined) {
         return td_error(r->ctx, TDSNN_ERR_INPUT,
@@ -239,6 +239,7 @@ tdsnn_status td_onnx_parse(tdsnn_context *ctx, const char *path, const unsigned 
     }
     td_reader r = {.ctx = ctx, .path = path, .start = bytes, .arena = made->arena};
     tdsnn_status status = read_model(&r, (td_wire){.at = bytes, .end = bytes + size}, made);
+    td_free(r.functions);
     if (status != TDSNN_OK) {
         td_source_destroy(made);
         return td_error_in(ctx, status, path);

@@ -293,6 +293,9 @@ static tdsnn_status check_reads(const graph_reader *g) {
 static tdsnn_status link_values(graph_reader *g) {
     td_source *s = g->source;
     tdsnn_status status = td_refs_number(g->r, &g->refs, &s->values, &s->value_count);
+    if (status == TDSNN_OK) {
+        status = td_place_functions(g->r, s);
+    }
     if (status != TDSNN_OK) {
         return status;
     }

@@ -11,7 +11,7 @@ enum { HAS_F = 1, HAS_I = 2, HAS_S = 4, HAS_T = 8 };
 typedef struct header {
     uint64_t type;
     unsigned has;
-    bool reference; /* to an attribute of the function that the node is in */
+    td_wire reference; /* to an attribute of the function that the node is in */
     uint64_t f, i;
     td_wire name, s, t;
     size_t floats, ints;
@@ -30,7 +30,7 @@ static tdsnn_status read_header(const td_reader *r, td_wire message, header *h) 
             h->type = field.value;
             break;
         case ATTRIBUTE_REF:
-            h->reference = true;
+            h->reference = field.bytes;
             break;
         case ATTRIBUTE_F:
             h->f = field.value;
@@ -119,7 +119,8 @@ static tdsnn_status read_attribute_tensor(td_reader *r, const header *h, td_attr
 }
 
 static tdsnn_status read_value(td_reader *r, td_wire message, const header *h, td_attribute *a) {
-    switch (h->reference ? 0 : h->type != 0 ? h->type : guess_type(h)) {
+    bool refers = td_wire_size(&h->reference) > 0;
+    switch (refers ? 0 : h->type != 0 ? h->type : guess_type(h)) {
     case ONNX_ATTRIBUTE_FLOAT:
         a->type = TD_ATTRIBUTE_FLOAT;
         a->f = float_from_bits(h->f);
@@ -139,11 +140,11 @@ static tdsnn_status read_value(td_reader *r, td_wire message, const header *h, t
         return read_ints(r, message, h->ints, a);
     default:
         a->type = TD_ATTRIBUTE_OTHER;
-        return TDSNN_OK;
+        return refers ? td_read_name(r, &h->reference, &a->reference) : TDSNN_OK;
     }
 }
 
-static tdsnn_status read_attribute(td_reader *r, td_wire message, td_attribute *a) {
+tdsnn_status td_read_attribute(td_reader *r, td_wire message, td_attribute *a) {
     header h = {0};
     tdsnn_status status = read_header(r, message, &h);
     if (status == TDSNN_OK) {
@@ -218,7 +219,7 @@ static tdsnn_status fill_parts(td_reader *r, td_wire message, td_refs *refs, par
             status = add_value(r, refs, &field.bytes, to.outputs++);
             break;
         case NODE_ATTRIBUTE:
-            status = read_attribute(r, field.bytes, to.attributes++);
+            status = td_read_attribute(r, field.bytes, to.attributes++);
             break;
         default:
             break;

@@ -14,6 +14,8 @@
 #define TD_ONNX_MAX_NAME ((size_t)512)
 #define TD_ONNX_MAX_ATTRIBUTES ((size_t)256)
 
+typedef struct td_function td_function;
+
 /* One file being read. Sentences are recorded without its path, and each level puts its place in
  * front ("node 'x' (Conv): attribute 'pads': ..."). */
 typedef struct td_reader {
@@ -22,6 +24,9 @@ typedef struct td_reader {
     const unsigned char *start; /* of the file, for the places of damage */
     td_arena *arena;            /* of the source being made */
     size_t external_bytes;      /* taken so far, of TD_ONNX_LIMIT */
+    td_function *functions;     /* [function_count] of others; freed with the reader */
+    int function_count;
+    size_t function_capacity;
 } td_reader;
 
 /* TDSNN_ERR_INPUT naming the byte at which a message stops making sense. */
@@ -73,6 +78,19 @@ tdsnn_status td_read_external(td_reader *r, td_wire tensor, size_t wanted, unsig
 /* Reads a NodeProto, the `number`th of its graph. Its values get their numbers by `refs`. */
 tdsnn_status td_read_node(td_reader *r, td_wire message, int number, td_refs *refs,
                           td_source_node *node);
+
+/* Reads an AttributeProto. */
+tdsnn_status td_read_attribute(td_reader *r, td_wire message, td_attribute *attribute);
+
+/* --- functions.c --- */
+
+/* Reads a FunctionProto into r->functions. */
+tdsnn_status td_read_function(td_reader *r, td_wire message);
+
+/* Puts the nodes of functions in place of their calls, also in functions; what is inside is called
+ * "CALL/NAME". Bounded: a function that calls itself, calls 64 deep, and call graphs that come to
+ * more than 2^18 nodes and values are refused. */
+tdsnn_status td_place_functions(td_reader *r, td_source *source);
 
 /* --- read_graph.c, order.c --- */
 

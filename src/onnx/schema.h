@@ -76,6 +76,7 @@ enum {
     FUNCTION_DOC = BYTES(8),
     FUNCTION_OPSET = BYTES(9),
     FUNCTION_DOMAIN = BYTES(10),
+    FUNCTION_DEFAULT = BYTES(11), /* an attribute with the value that it has if left out */
     FUNCTION_VALUE_INFO = BYTES(12),
     FUNCTION_METADATA = BYTES(14)
 };

@@ -9,7 +9,7 @@
 #include "onnx/onnx.h"
 #include "tap.h"
 
-#define MAKER_ITEMS 64
+#define MAKER_ITEMS 80
 
 typedef struct maker {
     tdsnn_context *ctx;
