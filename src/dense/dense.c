@@ -94,6 +94,14 @@ const char *td_dense_backend_name(void) {
     return td_onednn_present() ? td_onednn_name() : "plain C";
 }
 
+bool td_dense_limit_isa(const char *name) {
+    return td_onednn_present() && td_onednn_limit_isa(name);
+}
+
+const char *td_dense_isa(void) {
+    return td_onednn_present() ? td_onednn_isa() : "any";
+}
+
 /* ---- Sessions. */
 
 static tdsnn_status create_plain(tdsnn_context *ctx, td_dense *session) {

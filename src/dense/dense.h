@@ -54,4 +54,12 @@ const float *td_dense_value(const td_dense *session, int node);
 /* "oneDNN 2.6.3" or "plain C": what TD_DENSE_BEST is. */
 const char *td_dense_backend_name(void);
 
+/* Holds oneDNN to "scalar" (its SSE4.1 code), "avx2" or "avx512", for the whole process: only
+ * before the first plan, which otherwise does so by the environment's TDSNN_CPU. Gives whether it
+ * holds. */
+bool td_dense_limit_isa(const char *name);
+
+/* The widest instruction set that TD_DENSE_BEST uses here: of those above, "any" for plain C. */
+const char *td_dense_isa(void);
+
 #endif

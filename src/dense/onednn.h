@@ -12,6 +12,10 @@
 bool td_onednn_present(void);
 const char *td_onednn_name(void); /* "oneDNN 2.6.3" */
 
+/* As in dense.h. */
+bool td_onednn_limit_isa(const char *name);
+const char *td_onednn_isa(void);
+
 /* These do the work of their namesakes in dense.h. */
 typedef struct td_onednn td_onednn;
 tdsnn_status td_onednn_create(tdsnn_context *ctx, const td_graph *graph,

@@ -9,6 +9,15 @@ const char *td_onednn_name(void) {
     return "no oneDNN";
 }
 
+bool td_onednn_limit_isa(const char *name) {
+    (void)name;
+    return false;
+}
+
+const char *td_onednn_isa(void) {
+    return "any";
+}
+
 tdsnn_status td_onednn_create(tdsnn_context *ctx, const td_graph *graph,
                               const td_dense_options *options, td_onednn **compiled) {
     (void)graph;

@@ -1,5 +1,7 @@
 /* A graph becomes steps of oneDNN, node after node. */
 #include <dnnl_version.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "dense/onednn_compiler.h"
 
@@ -336,6 +338,10 @@ static tdsnn_status compile(tdsnn_context *ctx, td_onednn *out, const td_dense_o
     if (out->arena == NULL || out->plain == NULL || out->first_step == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
+    const char *most = getenv("TDSNN_CPU");
+    if (most != NULL) {
+        td_onednn_limit_isa(most); /* of no effect from the second plan on */
+    }
     dnnl_status_t status = dnnl_engine_create(&out->engine, dnnl_cpu, 0);
     if (status != dnnl_success) {
         return td_error(ctx, TDSNN_ERR_RUNTIME, "oneDNN does not start: its status is %d",
@@ -348,6 +354,34 @@ static tdsnn_status compile(tdsnn_context *ctx, td_onednn *out, const td_dense_o
     }
     compiler_free(&c);
     return ok ? td_onednn_place_buffers(ctx, out) : TDSNN_ERR_RUNTIME;
+}
+
+/* From the narrowest to the widest. */
+static const struct instruction_set {
+    const char *name;
+    dnnl_cpu_isa_t isa;
+} instruction_sets[] = {{"scalar", dnnl_cpu_isa_sse41},
+                        {"avx2", dnnl_cpu_isa_avx2},
+                        {"avx512", dnnl_cpu_isa_avx512_core}};
+#define SET_COUNT (sizeof instruction_sets / sizeof instruction_sets[0])
+
+bool td_onednn_limit_isa(const char *name) {
+    for (size_t i = 0; i < SET_COUNT; i++) {
+        if (strcmp(name, instruction_sets[i].name) == 0) {
+            return dnnl_set_max_cpu_isa(instruction_sets[i].isa) == dnnl_success;
+        }
+    }
+    return false;
+}
+
+/* A wider set has the bits of the narrower ones. */
+const char *td_onednn_isa(void) {
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    size_t i = SET_COUNT - 1;
+    while (i > 0 && (isa & instruction_sets[i].isa) != (unsigned)instruction_sets[i].isa) {
+        i--;
+    }
+    return instruction_sets[i].name;
 }
 
 tdsnn_status td_onednn_create(tdsnn_context *ctx, const td_graph *graph,

@@ -290,8 +290,8 @@ static void test_networks(tdsnn_context *ctx) {
         tdsnn_model *model = NULL;
         snprintf(path, sizeof path, "%s/models/%s.onnx", folder, networks[i]);
         if (tdsnn_model_load(ctx, path, &model) != TDSNN_OK) {
-            ok(true, "%s # SKIP not there", networks[i]);
-            continue;
+            ok(true, "networks # SKIP %s is not there", path);
+            return;
         }
         compare_network(ctx, networks[i], model->graph);
         tdsnn_model_destroy(model);
@@ -308,6 +308,9 @@ int main(void) {
     test_property(ctx, check_steps, "in steps");
     test_extremes(ctx);
     test_networks(ctx);
+    const char *isa = td_dense_isa();
+    ok(!td_dense_limit_isa("scalar") && strcmp(td_dense_isa(), isa) == 0,
+       "the instruction set, %s, stays once it was used", isa);
     tdsnn_context_destroy(ctx);
     return tap_end();
 }
