@@ -26,7 +26,7 @@ typedef struct cli_command {
     /* Runs it and gives the exit code; errors have been printed. */
     tdsnn_status (*run)(tdsnn_context *ctx, const void *arguments);
 } cli_command;
-extern const cli_command cli_info, cli_convert, cli_eval, cli_verify;
+extern const cli_command cli_info, cli_convert, cli_eval, cli_verify, cli_bench;
 
 /* Options of commands that read data. */
 typedef struct cli_data_arguments {

@@ -4,7 +4,8 @@
 
 #include "command.h"
 
-static const cli_command *const commands[] = {&cli_info, &cli_convert, &cli_verify, &cli_eval};
+static const cli_command *const commands[] = {&cli_info, &cli_convert, &cli_verify, &cli_eval,
+                                              &cli_bench};
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 static void print_overview(void) {
@@ -16,6 +17,7 @@ static void print_overview(void) {
            "  tdsnn convert lenet.onnx -o lenet.snn.onnx --steps 7 --calibrate glyphs\n"
            "  tdsnn verify lenet.snn.onnx --data glyphs\n"
            "  tdsnn eval lenet.snn.onnx --data glyphs --against lenet.onnx\n"
+           "  tdsnn bench lenet.snn.onnx --data glyphs\n"
            "\n"
            "Commands:\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include <tdsnn/bench.h>
 #include <tdsnn/convert.h>
 #include <tdsnn/eval.h>
 #include <tdsnn/verify.h>
@@ -24,6 +25,8 @@ TDSNN_API tdsnn_status tdsnn_report_eval(tdsnn_context *ctx, const tdsnn_eval_re
                                          uint64_t seed, FILE *out);
 TDSNN_API tdsnn_status tdsnn_report_verify(tdsnn_context *ctx, const tdsnn_verify_result *result,
                                            uint64_t seed, FILE *out);
+TDSNN_API tdsnn_status tdsnn_report_bench(tdsnn_context *ctx, const tdsnn_bench_result *result,
+                                          uint64_t seed, FILE *out);
 
 /* What the libraries were built with: the compiler, each library and its version, the engines.
  * Index 0, 1, ...; NULL behind the last. tdsnn_report_build is the same as a document. */

@@ -8,11 +8,13 @@
  *   convert.h   a plain network becomes a spiking one                   (libtdsnn-tools)
  *   eval.h      accuracy, spikes, operations, latency                   (libtdsnn-tools)
  *   verify.h    the proof that the spiking network computes the same    (libtdsnn-tools)
+ *   bench.h     speed against the dense network                         (libtdsnn-tools)
  *   report.h    results as JSON                                         (libtdsnn-tools)
  */
 #ifndef TDSNN_TDSNN_H
 #define TDSNN_TDSNN_H
 
+#include <tdsnn/bench.h>
 #include <tdsnn/code.h>
 #include <tdsnn/context.h>
 #include <tdsnn/convert.h>

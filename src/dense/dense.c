@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "dense/onednn.h"
 #include "dense/plain.h"
 
@@ -19,6 +20,7 @@ struct td_dense {
     const td_dense_plan *plan;
     td_onednn_session *onednn; /* NULL: plain C */
     /* of plain C */
+    double *seconds;      /* [node_count] or NULL: see td_dense_profile */
     float *memory;        /* of all values */
     const float **inputs; /* [most_inputs] of the node and sample under way */
 };
@@ -165,6 +167,13 @@ static void run_plain(td_dense *session, int index) {
     }
 }
 
+void td_dense_profile(td_dense *session, double *seconds) {
+    session->seconds = seconds;
+    if (session->onednn != NULL) {
+        td_onednn_profile(session->onednn, seconds);
+    }
+}
+
 void td_dense_run_node(td_dense *session, int node) {
     if (session->onednn != NULL) {
         td_onednn_run_node(session->onednn, node);
@@ -180,7 +189,11 @@ void td_dense_run(td_dense *session, const float *input) {
         return;
     }
     for (int i = 1; i < session->plan->graph->node_count; i++) {
+        double start = td_now();
         run_plain(session, i);
+        if (session->seconds != NULL) {
+            session->seconds[i] += td_now() - start;
+        }
     }
 }
 

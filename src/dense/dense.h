@@ -47,6 +47,10 @@ void td_dense_run(td_dense *session, const float *input);
 void td_dense_feed(td_dense *session, const float *input);
 void td_dense_run_node(td_dense *session, int node);
 
+/* From now on every run adds the time that each node took to seconds[node_count]; fused nodes count
+ * where they are done. NULL: no longer. */
+void td_dense_profile(td_dense *session, double *seconds);
+
 /* The value of a kept node after the last run, [batch][C][H][W] of its shape; valid until the next
  * run. */
 const float *td_dense_value(const td_dense *session, int node);

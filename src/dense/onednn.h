@@ -28,6 +28,7 @@ tdsnn_status td_onednn_session_create(tdsnn_context *ctx, const td_onednn *compi
                                       td_onednn_session **session);
 void td_onednn_session_destroy(td_onednn_session *session);
 void td_onednn_feed(td_onednn_session *session, const float *input);
+void td_onednn_profile(td_onednn_session *session, double *seconds);
 void td_onednn_run(td_onednn_session *session);
 void td_onednn_run_node(td_onednn_session *session, int node);
 const float *td_onednn_value(const td_onednn_session *session, int node);

@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "dense/onednn_internal.h"
 #include "dense/plain.h"
 
@@ -15,6 +16,7 @@ struct td_onednn_session {
     dnnl_exec_arg_t **arguments; /* [step_count][of the step, and the scratchpad] */
     const float **inputs;        /* of the plain C under way */
     td_arena *arena;
+    double *seconds; /* [node_count] or NULL: see td_dense_profile */
 };
 
 int td_onednn_set_threads(int threads) {
@@ -155,17 +157,33 @@ static void spoil(td_onednn_session *s) {
     }
 }
 
+static dnnl_status_t run_step(td_onednn_session *s, int index) {
+    const td_onednn_step *step = &s->compiled->steps[index];
+    if (step->primitive == NULL) {
+        run_plain(s, step);
+        return dnnl_success;
+    }
+    int count = step->argument_count + (s->scratchpads[index] != NULL);
+    return dnnl_primitive_execute(step->primitive, s->stream, count, s->arguments[index]);
+}
+
+/* The same, its time added to its node's. */
+static dnnl_status_t profile_step(td_onednn_session *s, int index) {
+    int node = 0;
+    while (s->compiled->first_step[node + 1] <= index) {
+        node++;
+    }
+    double start = td_now();
+    dnnl_status_t status = run_step(s, index);
+    s->seconds[node] += td_now() - start;
+    return status;
+}
+
 static void run_steps(td_onednn_session *s, int first, int end) {
     dnnl_status_t status = dnnl_success;
     int threads = td_onednn_set_threads(s->compiled->threads);
     for (int i = first; i < end && status == dnnl_success; i++) {
-        const td_onednn_step *step = &s->compiled->steps[i];
-        if (step->primitive == NULL) {
-            run_plain(s, step);
-        } else {
-            int count = step->argument_count + (s->scratchpads[i] != NULL);
-            status = dnnl_primitive_execute(step->primitive, s->stream, count, s->arguments[i]);
-        }
+        status = s->seconds == NULL ? run_step(s, i) : profile_step(s, i);
     }
     if (status == dnnl_success) {
         status = dnnl_stream_wait(s->stream);
@@ -180,6 +198,10 @@ void td_onednn_feed(td_onednn_session *s, const float *input) {
     size_t count = td_shape_count(s->compiled->graph->nodes[0].shape);
     memcpy(tensor_data(s, s->compiled->input), input,
            count * (size_t)s->compiled->batch * sizeof *input);
+}
+
+void td_onednn_profile(td_onednn_session *s, double *seconds) {
+    s->seconds = seconds;
 }
 
 void td_onednn_run(td_onednn_session *s) {

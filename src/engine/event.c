@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "engine/fma_row.h"
 #include "engine/plan.h"
 
@@ -16,7 +17,8 @@ struct td_session {
     float *event_values;
     uint32_t *starts;
     float *sums;
-    float *row; /* two rows of values */
+    float *row;      /* two rows of values */
+    double *seconds; /* [layer_count] or NULL: see td_session_profile */
 };
 
 static size_t plane_of(td_shape shape) {
@@ -588,10 +590,18 @@ static void keep(const td_session *s, const td_layer_plan *l, uint8_t *to) {
     }
 }
 
+void td_session_profile(td_session *s, double *seconds) {
+    s->seconds = seconds;
+}
+
 void td_session_run(td_session *s, td_activity *a, bool keep_times) {
     for (int i = 0; i < s->plan->network->layer_count; i++) {
         const td_layer_plan *l = &s->plan->layers[i];
+        double start = s->seconds == NULL ? 0.0 : td_now();
         run_layer(s, l, a);
+        if (s->seconds != NULL) {
+            s->seconds[i] += td_now() - start;
+        }
         if (keep_times && a->times[i] != NULL) {
             keep(s, l, a->times[i]);
         }

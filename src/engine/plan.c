@@ -325,6 +325,7 @@ static tdsnn_status pack_weights(td_plan *p, const td_layer_plan *l, td_block *b
         if (packed == NULL) {
             return TDSNN_ERR_RUNTIME;
         }
+        p->weight_bytes += rows * window * outputs * sizeof *packed;
         if (route->form == TD_FORM_CHANNELS) {
             pack_channels(packed, s, block, outputs);
         } else {
@@ -533,4 +534,8 @@ size_t td_plan_session_bytes(const td_plan *p) {
     return p->times_size + p->events_size * (sizeof(uint32_t) + sizeof(float)) +
            p->starts_size * sizeof(uint32_t) +
            (p->values_size + p->sums_size + 2 * p->row_size) * sizeof(float);
+}
+
+size_t td_plan_weight_bytes(const td_plan *p) {
+    return p->weight_bytes;
 }

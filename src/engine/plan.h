@@ -55,6 +55,7 @@ struct td_plan {
     const td_kernels *kernels;
     td_arena *arena;
     td_layer_plan *layers; /* [layer_count] */
+    size_t weight_bytes;
     /* of a session */
     size_t times_size;  /* bytes */
     size_t values_size; /* floats */

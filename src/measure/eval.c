@@ -3,8 +3,8 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "data/array_writer.h"
 #include "data/fit.h"
 #include "data/normalise.h"
@@ -90,12 +90,6 @@ static void keep_times(const evaluation *e, const td_activity *activity, uint8_t
     }
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void keep_targets(evaluation *e, const worker *w, size_t index) {
     size_t outputs = (size_t)e->program.outputs;
     float *targets = e->targets + index * outputs;
@@ -122,9 +116,9 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
     }
     const float *logits;
     bool counts = w->counter != NULL && e->first + index < e->result->counted;
-    double start = now();
+    double start = td_now();
     td_runner_run(w->runner, w->sample, counts || e->times != NULL, &logits);
-    w->run_seconds += now() - start;
+    w->run_seconds += td_now() - start;
     memcpy(e->logits + index * outputs, logits, outputs * sizeof *logits);
     if (counts) {
         td_counter_add(w->counter, td_runner_activity(w->runner));
@@ -133,9 +127,9 @@ static tdsnn_status run_sample(void *arg, size_t index, int number) {
         keep_times(e, td_runner_activity(w->runner), e->times + index * e->times_size);
     }
     if (w->against != NULL) {
-        start = now();
+        start = td_now();
         td_runner_run(w->against, w->sample, false, &logits);
-        w->against_run_seconds += now() - start;
+        w->against_run_seconds += td_now() - start;
         memcpy(e->against_logits + index * outputs, logits, outputs * sizeof *logits);
     }
     return TDSNN_OK;
@@ -513,11 +507,11 @@ static tdsnn_status run(evaluation *e) {
     if (status == TDSNN_OK) {
         status = allocate(e);
     }
-    double start = now();
+    double start = td_now();
     if (status == TDSNN_OK) {
         status = run_all(e, e->result->samples);
     }
-    double seconds = now() - start;
+    double seconds = td_now() - start;
     status = close_outputs(e, status);
     return status != TDSNN_OK ? status : report(e, seconds);
 }
@@ -546,7 +540,7 @@ static tdsnn_status prepare(evaluation *e, const tdsnn_model *model) {
         status = td_data_fits(e->ctx, e->data, e->against.input);
     }
     if (status == TDSNN_OK && o->against != NULL) {
-        status = td_program_plan(e->ctx, e->data, &e->against);
+        status = td_program_plan(e->ctx, e->data, td_kernels_find(NULL), &e->against);
     }
     if (status == TDSNN_OK && o->against != NULL && e->against.outputs != e->program.outputs) {
         status = td_error(e->ctx, TDSNN_ERR_USAGE,
@@ -558,7 +552,7 @@ static tdsnn_status prepare(evaluation *e, const tdsnn_model *model) {
                                        info.mean, info.std);
     }
     if (status == TDSNN_OK) {
-        status = td_program_plan(e->ctx, e->data, &e->program);
+        status = td_program_plan(e->ctx, e->data, td_kernels_find(NULL), &e->program);
     }
     *e->result = (tdsnn_eval_result){
         .samples = o->limit > 0 && o->limit < info.samples ? o->limit : info.samples,

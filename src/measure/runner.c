@@ -39,8 +39,7 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, con
 /* Samples whose densities decide the plan. */
 #define PLANNING_SAMPLES 4
 
-/* Adds the share of a layer's values that are events. */
-static void add_densities(const td_network *network, const td_activity *a, double *densities) {
+void td_add_densities(const td_network *network, const td_activity *a, double *densities) {
     for (int i = 0; i < network->layer_count; i++) {
         const td_layer *layer = &network->layers[i];
         size_t count = td_shape_count(layer->shape), events = 0;
@@ -63,7 +62,7 @@ static tdsnn_status measure_densities(tdsnn_context *ctx, const tdsnn_data *data
             return status;
         }
         td_session_run(session, a, true);
-        add_densities(program->network, a, densities);
+        td_add_densities(program->network, a, densities);
     }
     for (int i = 0; i < program->network->layer_count; i++) {
         densities[i] /= (double)samples;
@@ -71,12 +70,12 @@ static tdsnn_status measure_densities(tdsnn_context *ctx, const tdsnn_data *data
     return TDSNN_OK;
 }
 
-tdsnn_status td_program_plan(tdsnn_context *ctx, const tdsnn_data *data, td_program *program) {
+tdsnn_status td_program_plan(tdsnn_context *ctx, const tdsnn_data *data, const td_kernels *kernels,
+                             td_program *program) {
     const td_network *network = program->network;
     if (network == NULL || program->engine != TDSNN_ENGINE_EVENT) {
         return TDSNN_OK;
     }
-    const td_kernels *kernels = td_kernels_find(NULL);
     td_plan *first = NULL;
     td_session *session = NULL;
     td_activity *a = NULL;

@@ -13,7 +13,7 @@ typedef struct td_program {
     td_network *network;  /* NULL: dense */
     td_dense_plan *dense; /* NULL: spiking */
     tdsnn_engine engine;
-    td_plan *plan; /* of the event engine */
+    td_plan *plan;        /* of the event engine */
     tdsnn_data_info data; /* a plain model's input is normalised as the data says */
     td_shape input;
     int outputs;
@@ -22,8 +22,12 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, con
                                tdsnn_engine engine, td_program *program);
 
 /* Plans the event engine by the densities of the first samples; nothing to do for other engines.
- * The data must fit the model. */
-tdsnn_status td_program_plan(tdsnn_context *ctx, const tdsnn_data *data, td_program *program);
+ * kernels: td_kernels_find. The data must fit the model. */
+tdsnn_status td_program_plan(tdsnn_context *ctx, const tdsnn_data *data, const td_kernels *kernels,
+                             td_program *program);
+
+/* Adds to densities[layer_count] the share of each layer's values that are events. */
+void td_add_densities(const td_network *network, const td_activity *activity, double *densities);
 void td_program_free(td_program *program);
 
 /* One thread's session. */

@@ -2,8 +2,8 @@
 #include "measure/verify.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "data/fit.h"
 #include "measure/runner.h"
 #include "network/model.h"
@@ -23,12 +23,6 @@ typedef struct verification {
     void *hook_user;
     td_checker **checkers; /* [thread]; NULL until the thread's first sample */
 } verification;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static tdsnn_status check_sample(void *arg, size_t index, int thread) {
     verification *v = arg;
@@ -152,7 +146,7 @@ static tdsnn_status report_failure(const verification *v, const tdsnn_verify_res
 }
 
 static tdsnn_status run(verification *v, size_t samples, tdsnn_verify_result *r) {
-    double start = now();
+    double start = td_now();
     tdsnn_status status = td_parallel(v->ctx, "verifying", samples, check_sample, v);
     if (status != TDSNN_OK) {
         return status;
@@ -163,7 +157,7 @@ static tdsnn_status run(verification *v, size_t samples, tdsnn_verify_result *r)
         }
     }
     r->samples = samples;
-    r->seconds = now() - start;
+    r->seconds = td_now() - start;
     return TDSNN_OK;
 }
 

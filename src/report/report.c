@@ -312,3 +312,39 @@ tdsnn_status tdsnn_report_verify(tdsnn_context *ctx, const tdsnn_verify_result *
     }
     return td_json_finish(&j, ctx, out);
 }
+
+/* ---------------------------------------------------------------------------------------- bench */
+
+static void put_bench_layer(td_json *j, json_t *layers, const tdsnn_bench_layer *layer) {
+    json_t *object = td_json_item(j, layers);
+    td_json_text(j, object, "name", layer->name);
+    td_json_text(j, object, "form", layer->form);
+    td_json_real(j, object, "density", layer->density);
+    td_json_integer(j, object, "macs", layer->macs);
+    td_json_real(j, object, "executed_macs", layer->executed_macs);
+    td_json_real(j, object, "dense_ms", layer->dense_ms);
+    td_json_real(j, object, "event_ms", layer->event_ms);
+}
+
+tdsnn_status tdsnn_report_bench(tdsnn_context *ctx, const tdsnn_bench_result *r, uint64_t seed,
+                                FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, "bench", seed);
+    td_json_text(&j, j.root, "isa", r->isa);
+    td_json_text(&j, j.root, "opponent", r->opponent);
+    td_json_text(&j, j.root, "opponent_isa", r->opponent_isa);
+    td_json_integer(&j, j.root, "batch", (uint64_t)r->batch);
+    td_json_integer(&j, j.root, "samples", r->samples);
+    td_json_integer(&j, j.root, "rounds", r->rounds);
+    td_json_real(&j, j.root, "dense_ms", r->dense_ms);
+    td_json_real(&j, j.root, "event_ms", r->event_ms);
+    td_json_real(&j, j.root, "ratio", r->ratio);
+    td_json_real(&j, j.root, "ratio_low", r->ratio_low);
+    td_json_real(&j, j.root, "ratio_high", r->ratio_high);
+    td_json_integer(&j, j.root, "peak_bytes", r->peak_bytes);
+    json_t *layers = td_json_array(&j, j.root, "layers");
+    for (int i = 0; i < r->layer_count; i++) {
+        put_bench_layer(&j, layers, &r->layers[i]);
+    }
+    return td_json_finish(&j, ctx, out);
+}

@@ -1,0 +1,145 @@
+#include "command.h"
+
+typedef struct bench_arguments {
+    cli_arguments base;
+    cli_data_arguments data_options;
+    const char *data, *isa;
+    int split;
+    size_t limit, batch;
+    double seconds;
+} bench_arguments;
+
+static const bench_arguments defaults = {
+    .data_options = CLI_DATA_DEFAULTS, .limit = 16, .batch = 1, .seconds = 5.0};
+
+static const cli_option options[] = {
+    {.kind = CLI_TEXT,
+     .name = "data",
+     .value = "DATA",
+     .help = "the samples to run; how many neurons fire decides the speed",
+     .offset = offsetof(bench_arguments, data),
+     .required = true},
+    {.kind = CLI_CHOICE,
+     .name = "split",
+     .value = "test|train",
+     .help = "which samples, where there are both (test)",
+     .offset = offsetof(bench_arguments, split)},
+    {.kind = CLI_SIZE,
+     .name = "limit",
+     .value = "N",
+     .help = "the first N samples, again and again (16)",
+     .offset = offsetof(bench_arguments, limit)},
+    {.kind = CLI_SIZE,
+     .name = "batch",
+     .value = "B",
+     .help = "samples a run, spread over the threads (1)",
+     .offset = offsetof(bench_arguments, batch)},
+    {.kind = CLI_TEXT,
+     .name = "isa",
+     .value = "NAME",
+     .help = "instruction set of both sides: avx2, avx512\n"
+             "(the widest of this processor)",
+     .offset = offsetof(bench_arguments, isa)},
+    {.kind = CLI_REAL,
+     .name = "seconds",
+     .value = "S",
+     .low = 0.01,
+     .high = 86400.0,
+     .help = "how long to measure (5)",
+     .offset = offsetof(bench_arguments, seconds)},
+    {.kind = CLI_END}};
+
+/* Multiply-adds a second, in units of 10^9. */
+static double giga(double macs, double ms) {
+    return ms > 0.0 ? macs / ms / 1e6 : 0.0;
+}
+
+static void print_layers(const tdsnn_bench_result *r) {
+    cli_table table;
+    const char *const headings[] = {"layer", "form",  "density",     "MACs",      "dense ms",
+                                    "ms",    "ratio", "G effective", "G executed"};
+    cli_table_start(&table, "llrrrrrrr", headings);
+    for (int i = 0; i < r->layer_count; i++) {
+        const tdsnn_bench_layer *l = &r->layers[i];
+        cli_cell(&table, CLI_PLAIN, "%s", l->name);
+        cli_cell(&table, CLI_PLAIN, "%s", l->form);
+        cli_cell(&table, CLI_PLAIN, "%.2f", l->density);
+        cli_cell(&table, CLI_PLAIN, "%s", cli_count(l->macs).s);
+        cli_cell(&table, CLI_PLAIN, "%.4f", l->dense_ms);
+        cli_cell(&table, CLI_PLAIN, "%.4f", l->event_ms);
+        cli_cell(&table, CLI_PLAIN, "%.2f", l->event_ms > 0.0 ? l->dense_ms / l->event_ms : 0.0);
+        cli_cell(&table, CLI_PLAIN, "%.1f", giga((double)l->macs, l->event_ms));
+        cli_cell(&table, CLI_PLAIN, "%.1f", giga(l->executed_macs, l->event_ms));
+    }
+    cli_table_print(&table, stdout);
+}
+
+static void print_result(const bench_arguments *a, const tdsnn_bench_result *r,
+                         const tdsnn_data *data) {
+    char cpu[128];
+    tdsnn_cpu_name(cpu, sizeof cpu);
+    printf("%s on %s\n%d thread%s, batch %d, %s\n\n", cli_base_name(a->base.model),
+           cli_describe_data(data, (tdsnn_split)a->split, a->limit).s, r->threads,
+           r->threads == 1 ? "" : "s", r->batch, cpu);
+    print_layers(r);
+    printf("\nG: 10^9 multiply-adds a second, those of the dense network and those executed.\n");
+    printf("Layers are timed one by one, on one thread of the event engine.\n\n");
+    printf("dense, %s, %s: %.4f ms a sample\n", r->opponent, r->opponent_isa, r->dense_ms);
+    printf("event engine, %s: %.4f ms a sample; %.1f MB of weights and buffers\n", r->isa,
+           r->event_ms, (double)r->peak_bytes / 1e6);
+    printf("ratio: %.2f, half of %zu rounds between %.2f and %.2f\n", r->ratio, r->rounds,
+           r->ratio_low, r->ratio_high);
+}
+
+static tdsnn_status bench(tdsnn_context *ctx, const bench_arguments *a, const tdsnn_model *model,
+                          const tdsnn_data *data) {
+    tdsnn_bench_options bench_options = TDSNN_BENCH_OPTIONS_INIT;
+    bench_options.samples = a->limit;
+    bench_options.batch = a->batch > 1 << 20 ? 1 << 20 : (int)a->batch;
+    bench_options.isa = a->isa;
+    bench_options.seconds = a->seconds;
+    tdsnn_bench_result *result = NULL;
+    tdsnn_status status = tdsnn_bench(ctx, model, data, &bench_options, &result);
+    if (status != TDSNN_OK) {
+        return cli_failed(ctx, status);
+    }
+    if (a->base.json) {
+        status = tdsnn_report_bench(ctx, result, a->base.seed, stdout);
+    } else {
+        print_result(a, result, data);
+    }
+    tdsnn_bench_result_free(result);
+    return status == TDSNN_OK ? status : cli_failed(ctx, status);
+}
+
+static tdsnn_status run(tdsnn_context *ctx, const void *given) {
+    const bench_arguments *a = given;
+    tdsnn_model *model = NULL;
+    tdsnn_data *data = NULL;
+    tdsnn_status status = cli_load_model(ctx, &a->base, &model);
+    if (status == TDSNN_OK) {
+        status = cli_open_data(ctx, &a->base, model, a->data, (tdsnn_split)a->split,
+                               &a->data_options, &data);
+    }
+    if (status == TDSNN_OK) {
+        status = bench(ctx, a, model, data);
+    }
+    tdsnn_data_close(data);
+    tdsnn_model_destroy(model);
+    return status;
+}
+
+const cli_command cli_bench = {
+    .syntax = {.name = "bench",
+               .summary = "time a spiking network against the dense one it was converted from",
+               .examples = "tdsnn bench lenet.snn.onnx --data glyphs --threads 1\n"
+                           "tdsnn bench net.snn.onnx --data cifar10:DIR --threads 1 --isa avx2\n"
+                           "tdsnn bench net.snn.onnx --data cifar10:DIR --batch 64 --json",
+               .usage = "MODEL --data DATA [options]",
+               .groups = {{"Options", options, 0, NULL},
+                          {"Options of DATA", cli_data_options,
+                           offsetof(bench_arguments, data_options), cli_data_footer},
+                          CLI_COMMON_GROUP}},
+    .arguments_size = sizeof defaults,
+    .defaults = &defaults,
+    .run = run};
