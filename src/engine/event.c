@@ -12,12 +12,12 @@
 struct td_session {
     const td_plan *plan;
     uint8_t *times;
-    float *values; /* scratch of the layer under way: what its populations' spikes stand for */
-    uint32_t *places;
-    float *event_values;
-    uint32_t *starts;
+    /* scratch of the layer under way */
+    uint8_t *flat; /* spike times in the order of a Flatten */
+    float *values; /* what its populations' spikes stand for, where they are read densely */
+    float *row;    /* two rows of values */
+    uint32_t *events, *starts;
     float *sums;
-    float *row;      /* two rows of values */
     double *seconds; /* [layer_count] or NULL: see td_session_profile */
 };
 
@@ -31,14 +31,14 @@ static size_t plane_of(td_shape shape) {
 static tdsnn_status fill(tdsnn_context *ctx, td_session *s) {
     const td_plan *p = s->plan;
     s->times = td_alloc(ctx, p->times_size + TD_SLACK, 1);
+    s->flat = td_alloc(ctx, p->flat_size + TD_SLACK, 1);
     s->values = td_alloc(ctx, p->values_size + TD_SLACK, sizeof *s->values);
-    s->places = td_alloc(ctx, p->events_size + TD_SLACK, sizeof *s->places);
-    s->event_values = td_alloc(ctx, p->events_size + TD_SLACK, sizeof *s->event_values);
+    s->events = td_alloc(ctx, p->events_size + TD_SLACK, sizeof *s->events);
     s->starts = td_alloc(ctx, p->starts_size, sizeof *s->starts);
     s->sums = td_alloc(ctx, p->sums_size + TD_SLACK, sizeof *s->sums);
     s->row = td_alloc(ctx, 2 * p->row_size + TD_SLACK, sizeof *s->row);
-    bool made = s->times != NULL && s->values != NULL && s->places != NULL &&
-                s->event_values != NULL && s->starts != NULL && s->sums != NULL && s->row != NULL;
+    bool made = s->times != NULL && s->flat != NULL && s->values != NULL && s->events != NULL &&
+                s->starts != NULL && s->sums != NULL && s->row != NULL;
     return made ? TDSNN_OK : TDSNN_ERR_RUNTIME;
 }
 
@@ -62,8 +62,8 @@ void td_session_destroy(td_session *s) {
     }
     td_free(s->times);
     td_free(s->values);
-    td_free(s->places);
-    td_free(s->event_values);
+    td_free(s->flat);
+    td_free(s->events);
     td_free(s->starts);
     td_free(s->sums);
     td_free(s->row);
@@ -93,10 +93,11 @@ static void read_row(const td_session *s, int layer, const float *input, int y, 
         return;
     }
     const uint8_t *times = s->times + l->times + (size_t)y * count;
-    s->plan->kernels->decode(l->layer->event_values, times, to, count);
+    int steps = l->layer->code->steps;
+    s->plan->kernels->decode(l->table, steps, times, to, count);
     if (l->layer->pair) {
         float *negative = s->row;
-        s->plan->kernels->decode(l->layer->negative_values, times + (size_t)shape.h * count,
+        s->plan->kernels->decode(l->layer->negative_values, steps, times + (size_t)shape.h * count,
                                  negative, count);
         for (size_t i = 0; i < count; i++) {
             to[i] = to[i] - negative[i];
@@ -143,31 +144,37 @@ static void flatten(const float *values, td_shape from, float *to) {
     }
 }
 
-/* Averages, and what a Flatten stands before. */
-static void read_whole(const td_session *s, const td_route *route, const float *input) {
+/* Averages, and what stands behind a Flatten: the view, [h][w][td_pitch]; NULL where it is the
+ * source's own rows. */
+static const float *read_whole(const td_session *s, const td_route *route, const float *input) {
     const td_synapses *syn = route->synapses;
     td_shape from = s->plan->network->layers[syn->source].shape;
-    float *source = s->values + route->averages, *values = s->values + route->values;
     size_t row = (size_t)from.w * td_pitch(from.c);
+    bool flat = syn->view.flat && plane_of(syn->averages ? syn->averaged : from) > 1;
+    if (!syn->averages && !flat) {
+        return NULL;
+    }
+    float *values = s->values + route->whole;
     for (int y = 0; y < from.h; y++) {
-        read_row(s, syn->source, input, y, source + (size_t)y * row);
+        read_row(s, syn->source, input, y, values + (size_t)y * row);
     }
-    if (!syn->averages) {
-        flatten(source, from, values);
-        return;
+    if (syn->averages) {
+        float *averages = values + (size_t)from.h * row + TD_SLACK;
+        average_all(syn, from, values, averages);
+        values = averages;
     }
-    bool flat = syn->view.flat && plane_of(syn->averaged) > 1;
-    float *averages = flat ? source + (size_t)from.h * row + TD_SLACK : values;
-    average_all(syn, from, source, averages);
     if (flat) {
-        flatten(averages, syn->averaged, values);
+        float *flattened = s->values + route->flattened;
+        flatten(values, syn->averages ? syn->averaged : from, flattened);
+        values = flattened;
     }
+    return values;
 }
 
-/* Puts rows that were read without padding where they belong, and zeros around them. */
-static void pad_rows(const td_route *route, td_shape view, float *values) {
-    size_t pitch = route->pitch, row = (size_t)route->width * pitch;
-    size_t left = (size_t)route->left * pitch, inner = (size_t)view.w * pitch;
+/* Zeros around the view. */
+static void pad(const td_route *route, td_shape view, float *values) {
+    size_t row = (size_t)route->width * route->pitch, left = (size_t)route->left * route->pitch;
+    size_t inner = (size_t)view.w * route->pitch;
     for (int y = 0; y < route->height; y++) {
         float *to = values + (size_t)y * row;
         bool is_view = y >= route->top && y < route->top + view.h;
@@ -178,71 +185,101 @@ static void pad_rows(const td_route *route, td_shape view, float *values) {
     }
 }
 
-/* The values of a route, [height][width][pitch]. */
+/* Row y of the view, with the route's pitch; where that is less, only channels that exist. */
+static void read_view_row(const td_session *s, const td_route *route, const float *whole,
+                          const float *input, int y, float *to) {
+    td_shape view = route->synapses->view;
+    size_t pitch = td_pitch(view.c), count = (size_t)view.w * pitch;
+    float *row = route->pitch == pitch ? to : s->row + s->plan->row_size;
+    if (whole != NULL) {
+        memcpy(row, whole + (size_t)y * count, count * sizeof *row);
+    } else {
+        read_row(s, route->synapses->source, input, y, row);
+    }
+    for (size_t x = 0; x < (size_t)view.w && row != to; x++) {
+        memcpy(to + x * route->pitch, row + x * pitch, route->pitch * sizeof *row);
+    }
+}
+
+/* The values of a route that is read densely, [height][width][pitch]. */
 static void read_values(const td_session *s, const td_route *route, const float *input) {
-    const td_synapses *syn = route->synapses;
-    td_shape from = s->plan->network->layers[syn->source].shape;
+    td_shape view = route->synapses->view;
     float *values = s->values + route->values;
-    bool whole = syn->averages || (syn->view.flat && plane_of(from) > 1);
-    bool has_padding = route->height != syn->view.h || route->width != syn->view.w;
-    if (whole) {
-        read_whole(s, route, input);
+    const float *whole = read_whole(s, route, input);
+    for (int y = 0; y < view.h; y++) {
+        size_t place = (size_t)(y + route->top) * (size_t)route->width + (size_t)route->left;
+        read_view_row(s, route, whole, input, y, values + place * route->pitch);
     }
-    for (int y = syn->view.h - 1; y >= 0 && (!whole || has_padding); y--) {
-        size_t count = (size_t)syn->view.w * route->pitch;
-        float *to =
-            values +
-            ((size_t)(y + route->top) * (size_t)route->width + (size_t)route->left) * route->pitch;
-        if (whole) {
-            memmove(to, values + (size_t)y * count, count * sizeof *to);
-        } else {
-            read_row(s, syn->source, input, y, to);
-        }
-    }
-    if (has_padding) {
-        pad_rows(route, syn->view, values);
+    if (route->height != view.h || route->width != view.w) {
+        pad(route, view, values);
     }
 }
 
 /* ----------------------------------------------------------------------------------------- events
  */
 
-static size_t list_of(const td_route *route, int y, int group, int block) {
-    return ((size_t)y * (size_t)route->synapses->groups + (size_t)group) * (size_t)route->blocks +
-           (size_t)block;
-}
-
 static td_event_row events_of(const td_session *s, const td_route *route, int y, int group,
                               int block) {
-    size_t list = list_of(route, y, group, block), width = (size_t)route->width;
-    size_t events = route->events + list * width * (size_t)route->block;
-    return (td_event_row){s->places + events, s->event_values + events,
+    size_t width = (size_t)route->width;
+    size_t list =
+        ((size_t)y * (size_t)route->synapses->groups + (size_t)group) * (size_t)route->blocks +
+        (size_t)block;
+    return (td_event_row){s->events + route->events + list * width * (size_t)route->block,
                           s->starts + route->event_starts + list * (width + 1)};
 }
 
-/* Each list may overwrite the first entries of the next one, which is made after it. */
+/* The lists of row y from its spike times. Each list may overwrite the first entries of the next
+ * one, which is made after it. */
+static void list_row(const td_session *s, const td_route *route, int y, const uint8_t *times,
+                     const uint8_t *negative, size_t pitch) {
+    const td_synapses *syn = route->synapses;
+    for (int g = 0; g < syn->groups; g++) {
+        for (int b = 0; b < route->blocks; b++) {
+            td_event_row row = events_of(s, route, y, g, b);
+            int done = b * route->block, left = route->inputs - done;
+            size_t first = (size_t)(syn->first_input + g * route->inputs + done);
+            td_list_job job = {.times = times + first,
+                               .negative = negative == NULL ? NULL : negative + first,
+                               .pixel_pitch = pitch,
+                               .width = route->width,
+                               .channels = left < route->block ? left : route->block,
+                               .block = route->block,
+                               .events = (uint32_t *)row.events,
+                               .starts = (uint32_t *)row.starts};
+            s->plan->kernels->list(&job);
+        }
+    }
+}
+
+/* The plane's spike times in the order of a Flatten: channel, row, column. */
+static void flatten_times(const uint8_t *times, td_shape from, uint8_t *to) {
+    size_t plane = plane_of(from), pitch = td_pitch(from.c);
+    for (size_t c = 0; c < (size_t)from.c; c++) {
+        for (size_t p = 0; p < plane; p++) {
+            *to++ = times[p * pitch + c];
+        }
+    }
+}
+
 static void list_events(const td_session *s, const td_route *route) {
     const td_synapses *syn = route->synapses;
-    for (int y = 0; y < route->height; y++) {
-        const float *row =
-            s->values + route->values + (size_t)y * (size_t)route->width * route->pitch;
-        for (int g = 0; g < syn->groups; g++) {
-            for (int b = 0; b < route->blocks; b++) {
-                td_event_row events = events_of(s, route, y, g, b);
-                int done = b * route->block;
-                td_list_job job = {.values = row + syn->first_input + g * route->inputs + done,
-                                   .pixel_pitch = route->pitch,
-                                   .width = route->width,
-                                   .channels = route->inputs - done < route->block
-                                                   ? route->inputs - done
-                                                   : route->block,
-                                   .block = route->block,
-                                   .places = (uint32_t *)events.places,
-                                   .event_values = (float *)events.values,
-                                   .starts = (uint32_t *)events.starts};
-                s->plan->kernels->list(&job);
-            }
+    const td_layer_plan *source = &s->plan->layers[syn->source];
+    td_shape from = source->layer->shape;
+    size_t row = (size_t)from.w * td_pitch(from.c), half = (size_t)from.h * row;
+    const uint8_t *times = s->times + source->times;
+    const uint8_t *negative = source->layer->pair ? times + half : NULL;
+    if (syn->view.flat && plane_of(from) > 1) {
+        uint8_t *flat = s->flat + route->flat, *second = flat + syn->view.c + TD_SLACK;
+        flatten_times(times, from, flat);
+        if (negative != NULL) {
+            flatten_times(negative, from, second);
         }
+        list_row(s, route, 0, flat, negative == NULL ? NULL : second, (size_t)syn->view.c);
+        return;
+    }
+    for (int y = 0; y < route->height; y++) {
+        list_row(s, route, y, times + (size_t)y * row,
+                 negative == NULL ? NULL : negative + (size_t)y * row, td_pitch(from.c));
     }
 }
 
@@ -265,15 +302,24 @@ static float *sums_at(const task *t, int y) {
 }
 
 static void start_at_bias(const task *t) {
-    td_shape shape = t->layer->layer->shape;
+    const td_layer *layer = t->layer->layer;
+    const td_kernels *kernels = t->session->plan->kernels;
     const float *bias = t->block->bias;
-    size_t step = t->layer->layer->event_bias_per_neuron ? t->outputs : 0;
-    for (int y = 0; y < shape.h; y++) {
+    int registers = t->block->registers;
+    for (int y = 0; y < layer->shape.h; y++) {
         float *sums = sums_at(t, y);
-        for (int x = 0; x < shape.w; x++, sums += t->outputs, bias += step) {
-            memcpy(sums, bias, t->outputs * sizeof *sums);
+        if (!layer->event_bias_per_neuron) {
+            kernels->fill(bias, registers, layer->shape.w, sums);
+            continue;
         }
+        memcpy(sums, bias, (size_t)layer->shape.w * t->outputs * sizeof *sums);
+        bias += (size_t)layer->shape.w * t->outputs;
     }
+}
+
+/* What the spikes of a population stand for. */
+static const float *table_of(const task *t, const td_route *route) {
+    return t->session->plan->layers[route->synapses->source].table;
 }
 
 /* Fetches a share of the weights that come next, while the current ones are used. */
@@ -300,7 +346,8 @@ static void slide(const task *t, const td_route *route, const float *weights, in
                                 .width = route->width,
                                 .block = route->block,
                                 .row = events_of(t->session, route, y, group, b),
-                                .weights = weights};
+                                .weights = weights,
+                                .table = table_of(t, route)};
             for (int k = 0; k < 3; k++) {
                 int output = y + s->window.y.pad_begin - (2 - k);
                 bool exists = output >= 0 && output < t->layer->layer->shape.h;
@@ -328,7 +375,8 @@ static void gather(const task *t, const td_route *route, const float *weights, i
                                  .block = route->block,
                                  .taps = xs->kernel,
                                  .stride = xs->stride,
-                                 .pad = xs->pad_begin};
+                                 .pad = xs->pad_begin,
+                                 .table = table_of(t, route)};
             int first, end;
             td_axis_taps(ys, y, s->view.h, &first, &end);
             for (int k = first; k < end; k++, job.rows++) {
@@ -365,6 +413,10 @@ static void dense(const task *t, const td_route *route, const float *weights, in
                             .inputs = route->inputs,
                             .block = route->block,
                             .weights = weights};
+        if (job.tap_pitch == (size_t)route->inputs && route->blocks == 1) {
+            job.inputs = job.block = xs->kernel * route->inputs; /* taps side by side are one run */
+            job.taps = 1;
+        }
         t->session->plan->kernels->dense(&job);
     }
 }
@@ -421,17 +473,7 @@ static void encode_row(const task *t, const float *sums, uint8_t *times) {
     const td_layer_plan *l = t->layer;
     size_t pitch = td_pitch(l->layer->shape.c);
     int pixels = l->layer->shape.w, outputs = t->block->outputs;
-    if (l->encodes) {
-        t->session->plan->kernels->encode(&l->encoder, sums, t->outputs, pixels, outputs, times,
-                                          pitch);
-        return;
-    }
-    for (int x = 0; x < pixels; x++) {
-        for (int c = 0; c < outputs; c++) {
-            times[(size_t)x * pitch + (size_t)c] = (uint8_t)tdsnn_code_encode(
-                l->layer->code, sums[(size_t)x * t->outputs + (size_t)c]);
-        }
-    }
+    t->session->plan->kernels->encode(&l->tree, sums, t->outputs, pixels, outputs, times, pitch);
 }
 
 static void encode_block(const task *t) {
@@ -540,13 +582,8 @@ static void encode_input(const td_session *s, const td_layer_plan *l, const floa
         read_analog(input, shape, y, pitch, values);
         for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
             uint8_t *to = times + (size_t)half * (size_t)shape.h * row;
-            if (l->encodes) {
-                s->plan->kernels->encode(&l->encoder, values, pitch, shape.w, shape.c, to, pitch);
-            }
+            s->plan->kernels->encode(&l->tree, values, pitch, shape.w, shape.c, to, pitch);
             for (size_t i = 0; i < row; i++) {
-                if (!l->encodes) {
-                    to[i] = (uint8_t)tdsnn_code_encode(l->layer->code, values[i]);
-                }
                 values[i] = -values[i];
             }
         }
@@ -566,9 +603,10 @@ static void run_layer(const td_session *s, const td_layer_plan *l, td_activity *
     }
     for (int k = 0; k < l->route_count; k++) {
         const td_route *route = &l->routes[k];
-        read_values(s, route, a->input);
-        if (route->form == TD_FORM_SLIDE || route->form == TD_FORM_GATHER) {
+        if (td_form_lists(route->form)) {
             list_events(s, route);
+        } else {
+            read_values(s, route, a->input);
         }
     }
     for (int b = 0; b < l->block_count; b++) {

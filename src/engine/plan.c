@@ -1,6 +1,6 @@
 #include "engine/plan.h"
 
-#include <string.h>
+#include <math.h>
 
 /* What the kernels cost, in cycles of a core that loads two vectors and starts two fused
  * multiply-adds a cycle (docs/performance.md has how near that comes). */
@@ -35,14 +35,33 @@ static bool slides_along(const td_axis *a, int outputs, int inputs) {
            outputs <= inputs + TD_MARGIN && outputs >= inputs + a->pad_begin - TD_MARGIN;
 }
 
+/* Input channels that are listed together: the normative order's blocks, or where the kernel has
+ * one tap, and so the order is that of the channels, as many as are worth keeping the weights of.
+ */
+static int list_block(const td_synapses *s) {
+    int inputs = s->inputs / s->groups;
+    bool one_tap = s->window.y.kernel == 1 && s->window.x.kernel == 1;
+    int most = !one_tap ? TD_CHANNEL_BLOCK : s->view.h * s->view.w == 1 ? inputs : 64;
+    return inputs < most ? inputs : most;
+}
+
+/* Whether a population can be read as events: spikes, of a pair one at most. */
+static bool has_events(const td_plan *p, const td_synapses *s) {
+    const td_layer *source = &p->network->layers[s->source];
+    return source->code != NULL && !s->averages &&
+           (!source->pair || source->code->thresholds[0] >= 0.0f);
+}
+
 /* Whether all that events of the view reach are pixels of the layer, or of its rows' margins. */
-static bool can_slide(const td_layer *layer, const td_synapses *s) {
-    return slides_along(&s->window.y, layer->shape.h, s->view.h) &&
+static bool can_slide(const td_plan *p, const td_layer *layer, const td_synapses *s) {
+    return has_events(p, s) && s->view.w * TD_CHANNEL_BLOCK <= TD_MAX_PLACES &&
+           slides_along(&s->window.y, layer->shape.h, s->view.h) &&
            slides_along(&s->window.x, layer->shape.w, s->view.w);
 }
 
-static bool can_gather(const td_synapses *s) {
-    return s->window.x.dilation == 1 && s->window.y.kernel <= TD_MAX_ROWS;
+static bool can_gather(const td_plan *p, const td_synapses *s) {
+    return has_events(p, s) && s->window.x.dilation == 1 && s->window.y.kernel <= TD_MAX_ROWS &&
+           (int64_t)s->view.w * list_block(s) <= TD_MAX_PLACES;
 }
 
 static double larger(double a, double b) {
@@ -116,10 +135,10 @@ static choice choose(const td_plan *p, const td_layer *layer, const td_synapses 
         return (choice){TD_FORM_CHANNELS, registers, cycles};
     }
     consider(&best, p, layer, s, TD_FORM_DENSE, p->kernels->dense_registers, density);
-    if (can_gather(s)) {
+    if (can_gather(p, s)) {
         consider(&best, p, layer, s, TD_FORM_GATHER, gather_registers(p, s), density);
     }
-    if (can_slide(layer, s)) {
+    if (can_slide(p, layer, s)) {
         consider(&best, p, layer, s, TD_FORM_SLIDE, 1, density);
     }
     return best;
@@ -132,13 +151,13 @@ static td_form form_for(const td_plan *p, const td_layer *layer, const td_synaps
         return TD_FORM_CHANNELS;
     }
     bool dense = registers <= p->kernels->dense_registers;
-    if (registers == 1 && can_slide(layer, s)) {
+    if (registers == 1 && can_slide(p, layer, s)) {
         return !dense || predict(layer, s, TD_FORM_SLIDE, 1, density) <
                              predict(layer, s, TD_FORM_DENSE, 1, density)
                    ? TD_FORM_SLIDE
                    : TD_FORM_DENSE;
     }
-    if (!can_gather(s)) {
+    if (!can_gather(p, s)) {
         return TD_FORM_DENSE;
     }
     return !dense || predict(layer, s, TD_FORM_GATHER, registers, density) <
@@ -172,54 +191,70 @@ static int padded(const td_axis *a, int outputs, int size, int *before) {
 static void shape_route(td_route *route, const td_layer *layer) {
     const td_synapses *s = route->synapses;
     route->inputs = s->inputs / s->groups;
-    bool one_tap = s->window.y.kernel == 1 && s->window.x.kernel == 1;
-    int most = !one_tap ? TD_CHANNEL_BLOCK : s->view.h * s->view.w == 1 ? route->inputs : 64;
-    route->block = route->inputs < most ? route->inputs : most;
+    route->block = list_block(s);
     route->blocks = ceil_div(route->inputs, route->block);
-    route->pitch = td_pitch(s->view.c);
     route->height = s->view.h;
     route->width = s->view.w;
-    if (route->form == TD_FORM_DENSE || route->form == TD_FORM_CHANNELS) {
+    if (!td_form_lists(route->form)) {
+        /* few channels lie close together, so that the taps of a kernel row are one run */
+        bool few = route->form == TD_FORM_DENSE && s->view.c < TD_CHANNEL_PITCH;
+        route->pitch = few ? (size_t)s->view.c : td_pitch(s->view.c);
         route->height = padded(&s->window.y, layer->shape.h, s->view.h, &route->top);
         route->width = padded(&s->window.x, layer->shape.w, s->view.w, &route->left);
     }
 }
 
-static bool has_lists(const td_route *route) {
-    return route->form == TD_FORM_SLIDE || route->form == TD_FORM_GATHER;
+/* What a session needs for the routes of one layer. */
+typedef struct needs {
+    size_t values, flat, events, starts;
+} needs;
+
+/* Adds a * b + slack elements; false if that is too many. */
+static bool need(size_t *sum, size_t a, size_t b) {
+    size_t size;
+    return td_size_mul(a, b, &size) && td_size_add(size, TD_SLACK, &size) &&
+           td_size_add(*sum, size, sum);
 }
 
-/* Places the route's values and events behind those of the layer's routes before it. */
-static tdsnn_status place_route(tdsnn_context *ctx, const td_plan *p, td_route *route,
-                                size_t *values, size_t *events, size_t *starts) {
+static bool place_values(const td_plan *p, td_route *route, needs *n) {
     const td_synapses *s = route->synapses;
-    size_t size, lists, averaged = 0;
-    bool fits = td_size_mul((size_t)route->height * (size_t)route->width, route->pitch, &size) &&
-                td_size_add(size, TD_SLACK, &size);
-    route->values = *values;
-    fits = fits && td_size_add(*values, size, values);
-    /* averages, and flattened planes, are read from the source as it is */
     td_shape from = p->network->layers[s->source].shape;
-    if (s->averages || (s->view.flat && plane_of(from) > 1)) {
-        route->averages = *values;
-        averaged = plane_of(from) * td_pitch(from.c) + TD_SLACK;
-        if (s->averages) {
-            averaged += plane_of(s->averaged) * td_pitch(s->averaged.c) + TD_SLACK;
-        }
-        fits = fits && td_size_add(*values, averaged, values);
+    route->values = n->values;
+    bool fits = need(&n->values, (size_t)route->height * (size_t)route->width, route->pitch);
+    route->whole = n->values;
+    bool flat = s->view.flat && plane_of(s->averages ? s->averaged : from) > 1;
+    if (s->averages || flat) {
+        fits = fits && need(&n->values, plane_of(from), td_pitch(from.c));
     }
-    if (has_lists(route)) {
-        size_t rows = (size_t)s->view.h * (size_t)s->groups * (size_t)route->blocks;
-        route->events = *events;
-        route->event_starts = *starts;
-        fits = fits && td_size_mul(rows, (size_t)s->view.w * (size_t)route->block, &lists) &&
-               td_size_add(*events, lists + TD_SLACK, events) &&
-               td_size_add(*starts, rows * ((size_t)s->view.w + 1), starts);
+    if (s->averages) {
+        fits = fits && need(&n->values, plane_of(s->averaged), td_pitch(s->averaged.c));
     }
+    route->flattened = n->values;
+    return fits && (!flat || need(&n->values, td_pitch(s->view.c), 1));
+}
+
+static bool place_events(const td_plan *p, td_route *route, needs *n) {
+    const td_synapses *s = route->synapses;
+    const td_layer *source = &p->network->layers[s->source];
+    size_t lists = (size_t)s->view.h * (size_t)s->groups * (size_t)route->blocks;
+    route->events = n->events;
+    route->event_starts = n->starts;
+    route->flat = n->flat;
+    bool flat = s->view.flat && plane_of(source->shape) > 1;
+    return need(&n->events, lists, (size_t)s->view.w * (size_t)route->block) &&
+           need(&n->starts, lists, (size_t)s->view.w + 1) &&
+           (!flat ||
+            (need(&n->flat, (size_t)s->view.c, 1) && need(&n->flat, (size_t)s->view.c, 1)));
+}
+
+/* Places the route's values or events behind those of the layer's routes before it. */
+static tdsnn_status place_route(tdsnn_context *ctx, const td_plan *p, td_route *route, needs *n) {
+    td_shape view = route->synapses->view;
+    bool fits = td_form_lists(route->form) ? place_events(p, route, n) : place_values(p, route, n);
     return fits ? TDSNN_OK
                 : td_error(ctx, TDSNN_ERR_UNSUPPORTED,
-                           "a layer that reads %dx%dx%d values is too large to run", s->view.c,
-                           s->view.h, s->view.w);
+                           "a layer that reads %dx%dx%d values is too large to run", view.c, view.h,
+                           view.w);
 }
 
 /* ----------------------------------------------------------------------------------------- blocks
@@ -362,11 +397,11 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
     *registers = choose(p, layer, main, density_of(densities, main)).registers;
     for (int k = 0; k < l->route_count; k++) {
         const td_synapses *s = &layer->synapses[k];
-        bool dense_only = !is_channelwise(s) && !can_gather(s);
+        bool dense_only = !is_channelwise(s) && !can_gather(p, s);
         int most = dense_only ? p->kernels->dense_registers : TD_MAX_REGISTERS;
         *registers = *registers < most ? *registers : most;
     }
-    size_t values = 0, events = 0, starts = 0;
+    needs n = {0};
     for (int k = 0; k < l->route_count; k++) {
         td_route *route = &l->routes[k];
         const td_synapses *s = &layer->synapses[k];
@@ -374,7 +409,9 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         route->synapses = s;
         route->form = form_for(p, layer, s, *registers, density);
         shape_route(route, layer);
-        tdsnn_status status = place_route(ctx, p, route, &values, &events, &starts);
+        size_t row = (size_t)s->view.w * td_pitch(s->view.c);
+        p->row_size = row > p->row_size ? row : p->row_size;
+        tdsnn_status status = place_route(ctx, p, route, &n);
         if (status != TDSNN_OK) {
             return status;
         }
@@ -383,9 +420,10 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         l->cycles[k] = (is_channelwise(s) ? 1 : s->groups) * blocks *
                        predict(layer, s, route->form, *registers, density);
     }
-    p->values_size = values > p->values_size ? values : p->values_size;
-    p->events_size = events > p->events_size ? events : p->events_size;
-    p->starts_size = starts > p->starts_size ? starts : p->starts_size;
+    p->values_size = n.values > p->values_size ? n.values : p->values_size;
+    p->flat_size = n.flat > p->flat_size ? n.flat : p->flat_size;
+    p->events_size = n.events > p->events_size ? n.events : p->events_size;
+    p->starts_size = n.starts > p->starts_size ? n.starts : p->starts_size;
     return TDSNN_OK;
 }
 
@@ -414,6 +452,35 @@ static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
     return TDSNN_OK;
 }
 
+void td_tree_fill(const tdsnn_code *code, td_tree *tree) {
+    tree->levels = 1;
+    while ((1 << tree->levels) <= code->steps) {
+        tree->levels++;
+    }
+    for (int level = 0; level < tree->levels; level++) {
+        int step = 1 << (tree->levels - level); /* of thresholds between nodes of one level */
+        for (int i = 0; i < 1 << level; i++) {
+            int k = i * step + step / 2 - 1;
+            tree->nodes[(1 << level) + i] = k < code->steps ? code->thresholds[k] : INFINITY;
+        }
+    }
+}
+
+static tdsnn_status plan_code(td_plan *p, td_layer_plan *l) {
+    const td_layer *layer = l->layer;
+    float *table = td_arena_alloc(p->arena, 2 * TD_NEGATIVE + TD_SLACK, sizeof *table);
+    if (table == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (int t = 0; t < TD_NEGATIVE; t++) {
+        table[t] = layer->event_values[t];
+        table[TD_NEGATIVE + t] = layer->pair ? -layer->negative_values[t] : 0.0f;
+    }
+    l->table = table;
+    td_tree_fill(layer->code, &l->tree);
+    return TDSNN_OK;
+}
+
 static tdsnn_status plan_layer(tdsnn_context *ctx, td_plan *p, int index, const double *densities) {
     td_layer_plan *l = &p->layers[index];
     const td_layer *layer = &p->network->layers[index];
@@ -422,8 +489,8 @@ static tdsnn_status plan_layer(tdsnn_context *ctx, td_plan *p, int index, const 
     size_t row = (size_t)layer->shape.w * td_pitch(layer->shape.c);
     p->row_size = row > p->row_size ? row : p->row_size;
     tdsnn_status status = TDSNN_OK;
-    if (layer->code != NULL && layer->kind != TD_LAYER_POOL) {
-        status = td_encoder_create(p->arena, layer->code, &l->encoder, &l->encodes);
+    if (layer->code != NULL) {
+        status = plan_code(p, l);
     }
     if (status != TDSNN_OK || layer->kind == TD_LAYER_INPUT || layer->kind == TD_LAYER_POOL) {
         return status;
@@ -531,8 +598,7 @@ td_plan_row td_plan_describe(const td_plan *p, int layer, int index) {
 }
 
 size_t td_plan_session_bytes(const td_plan *p) {
-    return p->times_size + p->events_size * (sizeof(uint32_t) + sizeof(float)) +
-           p->starts_size * sizeof(uint32_t) +
+    return p->times_size + p->flat_size + (p->events_size + p->starts_size) * sizeof(uint32_t) +
            (p->values_size + p->sums_size + 2 * p->row_size) * sizeof(float);
 }
 

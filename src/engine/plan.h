@@ -2,13 +2,17 @@
 #ifndef TD_ENGINE_PLAN_H
 #define TD_ENGINE_PLAN_H
 
-#include "engine/encoder.h"
 #include "engine/event.h"
 
 /* Channels of a layer's spike times are padded to a multiple of this: [H][W][pitch]. */
 #define TD_CHANNEL_PITCH 16
 /* Output pixels of margin on both sides of a row of sums: slides reach over the border. */
 #define TD_MARGIN 2
+
+/* Whether a population is read as lists of events. */
+static inline bool td_form_lists(td_form form) {
+    return form == TD_FORM_SLIDE || form == TD_FORM_GATHER;
+}
 
 static inline size_t td_pitch(int channels) {
     return ((size_t)channels + TD_CHANNEL_PITCH - 1) / TD_CHANNEL_PITCH * TD_CHANNEL_PITCH;
@@ -20,13 +24,14 @@ typedef struct td_route {
     td_form form;
     int inputs, blocks; /* channels of a group, and blocks of them */
     int block;          /* channels of a block; the last may have fewer */
-    /* Its values, float [height][width][pitch], zero padding included where the form is dense;
-     * `top`, `left`: rows and columns of padding. */
+    /* Dense forms read values, float [height][width][pitch], zero padding included: `top` rows and
+     * `left` columns before them. The others read lists of events: [row][group][block]. */
     int height, width, top, left;
     size_t pitch;
-    size_t values;               /* offset in the session's scratch, floats */
-    size_t events, event_starts; /* offsets, elements: [view row][group][block] */
-    size_t averages;             /* offset, floats: the population before it is averaged */
+    size_t values;           /* offset in the session's values */
+    size_t whole, flattened; /* offsets there: the population before averaging, behind a Flatten */
+    size_t flat;             /* offset in the session's bytes: spike times flattened */
+    size_t events, event_starts; /* offsets in the session's */
 } td_route;
 
 /* Neurons of neighbouring channels, computed together: those of one or more registers. */
@@ -43,11 +48,11 @@ typedef struct td_layer_plan {
     int route_count, block_count;
     td_route *routes;
     td_block *blocks;
-    bool encodes; /* with the encoder; else by search */
-    td_encoder encoder;
-    size_t times;   /* offset of its spike times in the session, bytes; of pairs two halves */
-    double density; /* expected share of events */
-    double *cycles; /* [routes] predicted */
+    td_tree tree;       /* of its code */
+    const float *table; /* [2 * 256] what spikes stand for, of second neurons of pairs negated */
+    size_t times;       /* offset of its spike times in the session, bytes; of pairs two halves */
+    double density;     /* expected share of events */
+    double *cycles;     /* [routes] predicted */
 } td_layer_plan;
 
 struct td_plan {
@@ -58,10 +63,14 @@ struct td_plan {
     size_t weight_bytes;
     /* of a session */
     size_t times_size;  /* bytes */
+    size_t flat_size;   /* bytes */
     size_t values_size; /* floats */
     size_t events_size, starts_size;
     size_t sums_size; /* floats */
     size_t row_size;  /* floats of the longest row of values */
 };
+
+/* Thresholds in the order of a binary search. */
+void td_tree_fill(const tdsnn_code *code, td_tree *tree);
 
 #endif

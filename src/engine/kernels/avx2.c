@@ -1,6 +1,6 @@
 /* AVX2, FMA and BMI2. */
 #include <immintrin.h>
-#include <string.h>
+#include <stdbool.h>
 
 #include "engine/kernels/kernels.h"
 
@@ -15,45 +15,118 @@ typedef __m256 vec;
 #define vec_set(x) _mm256_set1_ps(x)
 #define vec_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 
-static inline void encode_lanes(const td_encoder *e, const float *drives, uint8_t *times) {
+/* The upper levels of a search tree in registers, nodes 1 .. 63; what is below is gathered. */
+typedef struct search {
+    const td_tree *tree;
+    __m256 nodes[8];
+} search;
+
+static inline search search_start(const td_tree *tree) {
+    search s = {.tree = tree};
+    for (int i = 0; i < 8; i++) {
+        s.nodes[i] = _mm256_loadu_ps(tree->nodes + 8 * i);
+    }
+    return s;
+}
+
+/* The lanes of `high` where bit `bit` of the index is set, else those of `low`. */
+static inline __m256 choose(__m256 low, __m256 high, __m256i index, int bit) {
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 31 - bit)));
+}
+
+/* Lanes of 16 numbers in two registers: a permutation takes the lowest three bits. */
+static inline __m256 look_up_16(const __m256 *numbers, __m256i index) {
+    return choose(_mm256_permutevar8x32_ps(numbers[0], index),
+                  _mm256_permutevar8x32_ps(numbers[1], index), index, 3);
+}
+
+static inline __m256 look_up_32(const __m256 *numbers, __m256i index) {
+    return choose(look_up_16(numbers, index), look_up_16(numbers + 2, index), index, 4);
+}
+
+/* The thresholds of nodes that are all on one level. */
+static inline __m256 thresholds_at(const search *s, __m256i node, int level) {
+    switch (level) {
+    case 0:
+    case 1:
+    case 2:
+        return _mm256_permutevar8x32_ps(s->nodes[0], node);
+    case 3:
+        return _mm256_permutevar8x32_ps(s->nodes[1], node);
+    case 4:
+        return look_up_16(s->nodes + 2, node);
+    case 5:
+        return look_up_32(s->nodes + 4, node);
+    default:
+        return _mm256_i32gather_ps(s->tree->nodes, node, 4);
+    }
+}
+
+static inline void encode_lanes(const search *s, const float *drives, uint8_t *times) {
     __m256 drive = _mm256_loadu_ps(drives);
-    __m256i bits = _mm256_castps_si256(_mm256_add_ps(drive, _mm256_set1_ps(e->shift)));
-    __m256i lowest = _mm256_set1_epi32((int)e->lowest);
-    __m256i above = _mm256_sub_epi32(_mm256_max_epi32(bits, lowest), lowest);
-    __m256i bucket = _mm256_srl_epi32(above, _mm_cvtsi32_si128(e->dropped));
-    bucket = _mm256_min_epu32(bucket, _mm256_set1_epi32((int)e->last));
-    __m256 threshold = _mm256_i32gather_ps(e->thresholds, bucket, 4);
-    __m256i both = _mm256_i32gather_epi32((const int *)e->times, bucket, 4);
-    __m256i beyond = _mm256_castps_si256(_mm256_cmp_ps(drive, threshold, _CMP_GT_OQ));
-    __m256i time = _mm256_blendv_epi8(both, _mm256_srli_epi32(both, 8), beyond);
-    __m256 number = _mm256_cmp_ps(drive, drive, _CMP_ORD_Q); /* what is none fires at 0 */
-    time = _mm256_and_si256(time,
-                            _mm256_and_si256(_mm256_castps_si256(number), _mm256_set1_epi32(255)));
+    __m256i node = _mm256_set1_epi32(1);
+    int levels = s->tree->levels;
+#pragma GCC unroll 8
+    for (int level = 0; level < 8; level++) {
+        if (level == levels) {
+            break;
+        }
+        __m256 above = _mm256_cmp_ps(drive, thresholds_at(s, node, level), _CMP_GT_OQ);
+        node = _mm256_sub_epi32(_mm256_add_epi32(node, node), _mm256_castps_si256(above));
+    }
+    __m256i time = _mm256_sub_epi32(node, _mm256_set1_epi32(1 << levels));
     __m128i words =
         _mm_packus_epi32(_mm256_castsi256_si128(time), _mm256_extracti128_si256(time, 1));
     _mm_storel_epi64((__m128i *)times, _mm_packus_epi16(words, words));
 }
 
-static inline void decode_lanes(const float *table, const uint8_t *times, float *values) {
-    __m256i index = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)times));
-    _mm256_storeu_ps(values, _mm256_i32gather_ps(table, index, 4));
+/* Tables of up to 32 values in registers. */
+typedef struct lookup {
+    const float *table;
+    bool small;
+    __m256 values[4];
+} lookup;
+
+static inline lookup lookup_start(const float *table, int steps) {
+    lookup l = {.table = table, .small = steps < 32};
+    for (int i = 0; i < 4; i++) {
+        l.values[i] = _mm256_loadu_ps(table + 8 * i);
+    }
+    return l;
 }
 
-/* The positions of the bits of a mask, one a byte: what moves chosen lanes to the front. */
+static inline void decode_lanes(const lookup *l, const uint8_t *times, float *values) {
+    __m256i time = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)times));
+    _mm256_storeu_ps(values, l->small ? look_up_32(l->values, time)
+                                      : _mm256_i32gather_ps(l->table, time, 4));
+}
+
+/* The numbers of the bits that are set: what moves chosen lanes to the front. */
 static inline __m256i chosen_lanes(unsigned mask) {
     uint64_t spread = _pdep_u64(mask, 0x0101010101010101u) * 255; /* a byte a bit */
     return _mm256_cvtepu8_epi32(
         _mm_cvtsi64_si128((long long)_pext_u64(0x0706050403020100u, spread)));
 }
 
-static inline size_t list_lanes(const float *values, int count, uint32_t first, uint32_t *places,
-                                float *event_values) {
-    __m256 value = _mm256_loadu_ps(values);
-    __m256 is_event = _mm256_cmp_ps(value, _mm256_setzero_ps(), _CMP_NEQ_UQ);
-    unsigned mask = (unsigned)_mm256_movemask_ps(is_event) & ((1u << count) - 1);
-    __m256i lanes = chosen_lanes(mask);
-    _mm256_storeu_ps(event_values, _mm256_permutevar8x32_ps(value, lanes));
-    _mm256_storeu_si256((__m256i *)places, _mm256_add_epi32(lanes, _mm256_set1_epi32((int)first)));
+static inline size_t list_lanes(const uint8_t *times, const uint8_t *negative, int count,
+                                uint32_t first, uint32_t *events) {
+    const __m256i places =
+        _mm256_setr_epi32(0, 1 << 16, 2 << 16, 3 << 16, 4 << 16, 5 << 16, 6 << 16, 7 << 16);
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i index = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)times));
+    if (negative != NULL) {
+        __m256i second = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)negative));
+        __m256i silent = _mm256_cmpeq_epi32(second, zero);
+        second = _mm256_add_epi32(second, _mm256_set1_epi32(TD_NEGATIVE));
+        index = _mm256_blendv_epi8(second, index, silent);
+    }
+    __m256i silent = _mm256_cmpeq_epi32(index, zero);
+    unsigned mask = ~(unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(silent));
+    mask &= (1u << count) - 1;
+    __m256i event =
+        _mm256_add_epi32(_mm256_add_epi32(index, places), _mm256_set1_epi32((int)first));
+    event = _mm256_permutevar8x32_epi32(event, chosen_lanes(mask));
+    _mm256_storeu_si256((__m256i *)events, event);
     return (size_t)__builtin_popcount(mask);
 }
 

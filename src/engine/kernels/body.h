@@ -3,10 +3,12 @@
  *     vec_load, vec_store       unaligned
  *     vec_set, vec_fma(a, b, c) a * b + c
  *     DENSE_PIXELS, DENSE_REGISTERS   the tile of `dense`, what the registers hold
- *     encode_lanes(encoder, drives, times)    LANES spike times
- *     decode_lanes(table, times, values)      LANES values
- *     list_lanes(values, count, first, places, event_values)   the events among count <= LANES
+ *     search, search_start(tree), encode_lanes(&search, drives, times)     LANES spike times
+ *     lookup, lookup_start(table, steps), decode_lanes(&lookup, times, values)    LANES values
+ *     list_lanes(times, negative, count, first, events)    the events among count <= LANES
  * and VARIANT, its name; then it includes this. */
+
+#include <stdbool.h>
 
 #include "engine/kernels/kernels.h"
 
@@ -69,8 +71,9 @@ ALWAYS void gather_row(const td_gather_job *j, const int registers) {
             const td_event_row *row = &j->row[k];
             uint32_t i = row->starts[from], end = row->starts[to];
             for (; i < end; i++) {
-                const float *w = j->weights[k] + ((ptrdiff_t)row->places[i] - origin) * outputs;
-                vec value = vec_set(row->values[i]);
+                uint32_t event = row->events[i];
+                const float *w = j->weights[k] + ((ptrdiff_t)(event >> 16) - origin) * outputs;
+                vec value = vec_set(j->table[event & 0xffff]);
                 for (int r = 0; r < registers; r++) {
                     sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);
                 }
@@ -103,8 +106,9 @@ static void slide(const td_slide_job *j) {
         uint32_t i = j->row.starts[x], end = j->row.starts[x + 1];
         uint32_t origin = (uint32_t)x * (uint32_t)j->block;
         for (; i < end; i++) {
-            const float *w = j->weights + (size_t)(j->row.places[i] - origin) * LANES;
-            vec value = vec_set(j->row.values[i]);
+            uint32_t event = j->row.events[i];
+            const float *w = j->weights + (size_t)((event >> 16) - origin) * LANES;
+            vec value = vec_set(j->table[event & 0xffff]);
             for (int row = 0; row < 3; row++) {
                 for (int column = 0; column < 3; column++) {
                     sum[row][column] = vec_fma(vec_load(w + (size_t)(8 - 3 * row - column) * tap),
@@ -227,24 +231,39 @@ ALWAYS void channel_row(const td_channel_job *j, const int registers) {
     }
 }
 
-static void channels(const td_channel_job *job) {
-    WITH_REGISTERS(channel_row, job)
+static void channels(const td_channel_job *job){WITH_REGISTERS(channel_row, job)}
+
+/* ------------------------------------------------------------------------- sums, times and lists
+ */
+ALWAYS void fill_row(const float *bias, const int registers, int pixels, float *sums) {
+    vec value[TD_MAX_REGISTERS];
+    load_sums(value, bias, registers);
+    for (int p = 0; p < pixels; p++) {
+        store_sums(sums + (size_t)p * (size_t)registers * LANES, value, registers);
+    }
 }
 
-/* ----------------------------------------------------------------------------- encode and decode
- */
-static void encode(const td_encoder *encoder, const float *drives, size_t sum_pitch, int pixels,
+static void fill(const float *bias, int registers, int pixels, float *sums) {
+    if (registers == 1) {
+        fill_row(bias, 1, pixels, sums);
+    } else {
+        fill_row(bias, registers, pixels, sums);
+    }
+}
+
+static void encode(const td_tree *tree, const float *drives, size_t sum_pitch, int pixels,
                    int channels, uint8_t *times, size_t time_pitch) {
+    search s = search_start(tree);
     for (int p = 0; p < pixels; p++) {
         const float *from = drives + (size_t)p * sum_pitch;
         uint8_t *to = times + (size_t)p * time_pitch;
         int c = 0;
         for (; c + LANES <= channels; c += LANES) {
-            encode_lanes(encoder, from + c, to + c);
+            encode_lanes(&s, from + c, to + c);
         }
         if (c < channels) { /* the bytes behind may be another thread's */
             uint8_t rest[LANES];
-            encode_lanes(encoder, from + c, rest);
+            encode_lanes(&s, from + c, rest);
             for (int i = 0; c + i < channels; i++) {
                 to[c + i] = rest[i];
             }
@@ -252,25 +271,41 @@ static void encode(const td_encoder *encoder, const float *drives, size_t sum_pi
     }
 }
 
-static void decode(const float *table, const uint8_t *times, float *values, size_t count) {
+static void decode(const float *table, int steps, const uint8_t *times, float *values,
+                   size_t count) {
+    lookup l = lookup_start(table, steps);
     for (size_t i = 0; i < count; i += LANES) {
-        decode_lanes(table, times + i, values + i);
+        decode_lanes(&l, times + i, values + i);
     }
 }
 
-static void list(const td_list_job *j) {
+ALWAYS size_t list_pixel(const td_list_job *j, size_t offset, uint32_t first, bool pairs,
+                         uint32_t *events) {
+    size_t n = 0;
+    for (int c = 0; c < j->channels; c += LANES) {
+        int count = j->channels - c < LANES ? j->channels - c : LANES;
+        n += list_lanes(j->times + offset + c, pairs ? j->negative + offset + c : NULL, count,
+                        (first + (uint32_t)c) << 16, events + n);
+    }
+    return n;
+}
+
+ALWAYS void list_row(const td_list_job *j, bool pairs) {
     size_t n = 0;
     for (int x = 0; x < j->width; x++) {
-        const float *values = j->values + (size_t)x * j->pixel_pitch;
-        uint32_t first = (uint32_t)x * (uint32_t)j->block;
         j->starts[x] = (uint32_t)n;
-        for (int c = 0; c < j->channels; c += LANES) {
-            int count = j->channels - c < LANES ? j->channels - c : LANES;
-            n += list_lanes(values + c, count, first + (uint32_t)c, j->places + n,
-                            j->event_values + n);
-        }
+        n += list_pixel(j, (size_t)x * j->pixel_pitch, (uint32_t)x * (uint32_t)j->block, pairs,
+                        j->events + n);
     }
     j->starts[j->width] = (uint32_t)n;
+}
+
+static void list(const td_list_job *j) {
+    if (j->negative == NULL) {
+        list_row(j, false);
+    } else {
+        list_row(j, true);
+    }
 }
 
 #define TABLE_NAME(variant) td_kernels_##variant
@@ -287,6 +322,7 @@ const td_kernels TABLE_OF(VARIANT) = {
     .slide = slide,
     .dense = dense,
     .channels = channels,
+    .fill = fill,
     .encode = encode,
     .decode = decode,
     .list = list,

@@ -15,12 +15,17 @@
 #define TD_SLACK 64
 
 /* The events of one row of a population and one block of its channels, pixel by pixel, channels
- * ascending. */
+ * ascending. An event is (x * block + channel in the block) << 16 | its index in the table of what
+ * spikes stand for: the spike time, or TD_NEGATIVE + that of a pair's second neuron. */
 typedef struct td_event_row {
-    const uint32_t *places; /* x * block + channel in the block */
-    const float *values;    /* what each spike stands for; never 0 */
+    const uint32_t *events;
     const uint32_t *starts; /* [width + 1]: the first event of each pixel */
 } td_event_row;
+
+/* Where the second half of a table of values, [2 * 256], begins. */
+#define TD_NEGATIVE 256
+/* The most that width * block may be, so that places fit. */
+#define TD_MAX_PLACES 65536
 
 /* Events onto one row of output pixels. */
 typedef struct td_gather_job {
@@ -34,6 +39,7 @@ typedef struct td_gather_job {
     int rows;        /* kernel rows that are present */
     td_event_row row[TD_MAX_ROWS];
     const float *weights[TD_MAX_ROWS]; /* [taps][block][registers * lanes], of each row */
+    const float *table;                /* [2 * 256] */
 } td_gather_job;
 
 /* Events of one input row onto the three output rows that a 3x3 kernel of stride 1 reaches. */
@@ -44,6 +50,7 @@ typedef struct td_slide_job {
     int width, block;
     td_event_row row;
     const float *weights; /* [3][3][block][lanes] */
+    const float *table;   /* [2 * 256] */
 } td_slide_job;
 
 /* One row of output pixels, densely: every input counts, also if it is 0. */
@@ -71,24 +78,22 @@ typedef struct td_channel_job {
     const float *weights; /* [rows][taps][registers * lanes] */
 } td_channel_job;
 
-/* Finds a drive's spike time by compares alone (encoder.h). */
-typedef struct td_encoder {
-    float shift;             /* what is added to the drive */
-    uint32_t lowest;         /* bits of the least sum that counts */
-    int dropped;             /* low bits of the sum that a bucket leaves out */
-    uint32_t last;           /* the last bucket */
-    const float *thresholds; /* [last + 1]: the one distinct threshold in each, or +inf */
-    const uint32_t *times;   /* [last + 1]: spike time up to it, and beyond it << 8 */
-} td_encoder;
+/* A code's thresholds as a binary search meets them: it begins at node 1 and goes from node j on to
+ * 2 j or, if the drive is above the node's threshold, to 2 j + 1; after `levels` steps the spike
+ * time is j - 2^levels. Nodes behind the last threshold are +inf. */
+typedef struct td_tree {
+    int levels;       /* 1 .. 8 */
+    float nodes[256]; /* 1 .. 2^levels - 1 are in use */
+} td_tree;
 
-/* A row of values as lists of events. */
+/* A row of spike times as a list of events. */
 typedef struct td_list_job {
-    const float *values; /* of the block's first channel; TD_SLACK readable behind the row */
+    const uint8_t *times;    /* of the block's first channel; TD_SLACK readable behind the row */
+    const uint8_t *negative; /* of the second neurons of pairs, or NULL */
     size_t pixel_pitch;
     int width, channels; /* of the block that exist */
     int block;           /* pitch of the places */
-    uint32_t *places;
-    float *event_values;
+    uint32_t *events;
     uint32_t *starts; /* [width + 1] */
 } td_list_job;
 
@@ -100,11 +105,15 @@ typedef struct td_kernels {
     void (*slide)(const td_slide_job *job);
     void (*dense)(const td_dense_job *job);
     void (*channels)(const td_channel_job *job);
+    /* sums[0 .. pixels - 1][registers * lanes] = bias[registers * lanes]. */
+    void (*fill)(const float *bias, int registers, int pixels, float *sums);
     /* times[p * time_pitch + c] of pixels x channels drives, sum_pitch apart. */
-    void (*encode)(const td_encoder *encoder, const float *drives, size_t sum_pitch, int pixels,
+    void (*encode)(const td_tree *tree, const float *drives, size_t sum_pitch, int pixels,
                    int channels, uint8_t *times, size_t time_pitch);
-    /* values[i] = table[times[i]]; up to TD_SLACK more are read and written. */
-    void (*decode)(const float *table, const uint8_t *times, float *values, size_t count);
+    /* values[i] = table[times[i]], times up to `steps`; up to TD_SLACK more are read and written.
+     */
+    void (*decode)(const float *table, int steps, const uint8_t *times, float *values,
+                   size_t count);
     void (*list)(const td_list_job *job);
 } td_kernels;
 
