@@ -457,7 +457,50 @@ static void make_network(tdsnn_context *ctx, const char *name, const char *text)
     maker_end(m);
 }
 
+/* y = other.Leak(other.Leak(x)), where Leak(a) = LeakyRelu(a + a) by an attribute of the call. */
+static void make_function(tdsnn_context *ctx) {
+    maker *m = maker_begin(ctx, 15);
+    maker_opset(m, "other", 1);
+    m->inputs[m->graph.n_input++] = maker_value(m, "x", (int64_t[]){0, 2, 3, 3}, 4);
+    maker_output(m, "y");
+    Onnx__NodeProto *add = maker_node(m, "Add", "add", "a", "a", "sum");
+    Onnx__NodeProto *leaky = maker_node(m, "LeakyRelu", "leaky", "sum", NULL, "b");
+    Onnx__AttributeProto *alpha =
+        maker_attribute(m, leaky, "alpha", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+    alpha->ref_attr_name = (char *)"slope";
+    m->graph.n_node = 0; /* these two are the function's */
+    char *names[] = {(char *)"a", (char *)"b", (char *)"slope"};
+    Onnx__NodeProto *body[] = {add, leaky};
+    Onnx__FunctionProto *f =
+        MAKER_NEW(m, &m->functions[m->model.n_functions++], Onnx__FunctionProto);
+    onnx__function_proto__init(f);
+    f->name = (char *)"Leak";
+    f->domain = (char *)"other";
+    f->input = names;
+    f->output = names + 1;
+    f->attribute = names + 2;
+    f->n_input = f->n_output = f->n_attribute = 1;
+    f->node = body;
+    f->n_node = 2;
+    f->opset_import = m->opsets;
+    f->n_opset_import = 1;
+    for (int i = 0; i < 2; i++) {
+        Onnx__NodeProto *call =
+            maker_node(m, "Leak", i == 0 ? "first" : "second", i == 0 ? "x" : "between", NULL,
+                       i == 0 ? "between" : "y");
+        call->domain = (char *)"other";
+        alpha = maker_attribute(m, call, "slope", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+        alpha->has_f = 1;
+        alpha->f = 0.1f;
+    }
+    size_t size;
+    unsigned char *bytes = maker_pack(m, &size);
+    save("onnx", "function", bytes, size);
+    maker_end(m);
+}
+
 static void make_onnx(tdsnn_context *ctx) {
+    make_function(ctx);
     for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++) {
         make_network(ctx, networks[i].name, networks[i].text);
     }
