@@ -420,8 +420,42 @@ static bool reckon(char op, int64_t a, int64_t b, int64_t *out) {
     return !overflows && *out != TD_BATCH;
 }
 
+/* a op b of floats, each one number or as many as the other, in float as a runtime would. */
+static tdsnn_status float_arithmetic(td_lowerer *l, const td_source_node *node, const td_tensor *a,
+                                     const td_tensor *b) {
+    bool alike =
+        a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
+    bool spread = (b->count == 1 && b->rank <= a->rank) || (a->count == 1 && a->rank <= b->rank);
+    if (!alike && !spread) {
+        return td_refuse(l,
+                         "of constants of %s and %s it is not supported; export with constant "
+                         "folding",
+                         td_dims_text(l, a), td_dims_text(l, b));
+    }
+    const td_tensor *larger = b->count == 1 && b->rank <= a->rank ? a : b;
+    td_tensor *result = copy_header(l, larger);
+    void *elements;
+    tdsnn_status status = result == NULL
+                              ? TDSNN_ERR_RUNTIME
+                              : alloc_elements(l, larger->count, sizeof(float), &elements);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    float *floats = elements;
+    for (size_t i = 0; i < larger->count; i++) {
+        float x = a->floats[a->count == 1 ? 0 : i], y = b->floats[b->count == 1 ? 0 : i];
+        char op = node->op[0];
+        floats[i] = op == 'A' ? x + y : op == 'S' ? x - y : op == 'M' ? x * y : x / y;
+    }
+    result->floats = floats;
+    return td_constant(l, node, result);
+}
+
 tdsnn_status td_constant_arithmetic(td_lowerer *l, const td_source_node *node) {
     const td_tensor *a = td_input_constant(l, node, 0), *b = td_input_constant(l, node, 1);
+    if (b != NULL && a->type == TD_TYPE_FLOAT && b->type == TD_TYPE_FLOAT) {
+        return float_arithmetic(l, node, a, b);
+    }
     tdsnn_status status = check_integers(l, node, 0);
     if (status == TDSNN_OK) {
         status = b == NULL ? td_refuse(l, "it reckons with a constant and a computed value")

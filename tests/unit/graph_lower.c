@@ -532,7 +532,7 @@ static void test_affine_refused(void) {
 
     b = build(ctx, 13);
     y = add_inner(b);
-    int c = add_node(b, "Mul", "op", add_random(b, "p", INTS(3)), add_random(b, "q", INTS(3)));
+    int c = add_node(b, "Mul", "op", add_random(b, "p", INTS(3)), add_integers(b, "q", INTS(3)));
     y = add_node(b, "Add", "next", y, c);
     expect_refused(b, y, "op", "arithmetic on constants");
 
@@ -1708,6 +1708,28 @@ static int add_pad(builder *b, int x, const int64_t *pads, size_t count) {
     return y;
 }
 
+static void test_float_constants(void) {
+    static const struct {
+        const char *op;
+        float result[3];
+    } rows[] = {{"Add", {3, 4, 6}}, {"Sub", {-1, 0, 2}}, {"Mul", {2, 4, 8}}, {"Div", {0.5f, 1, 2}}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        builder *b = build(ctx, 13);
+        int x = add_input(b, "x", INTS(-1, 3));
+        int c = add_node(b, rows[i].op, "c", add_vector(b, "a", FLOATS(1, 2, 4)),
+                         add_floats(b, "b", NULL, 0, (const float[]){2}));
+        td_lowering lowering = expect_graph(b, add_node(b, "Mul", "mul", x, c), rows[i].op);
+        const td_node *mul = &lowering.graph->nodes[1];
+        ok(memcmp(mul->operand, rows[i].result, sizeof rows[i].result) == 0,
+           "of float constants is worked out");
+        td_lowering_destroy(&lowering);
+    }
+    builder *b = build(ctx, 13);
+    int x = add_input(b, "x", INTS(-1, 3));
+    int c = add_node(b, "Add", "c", add_random(b, "a", INTS(3)), add_random(b, "b", INTS(2, 3)));
+    expect_refused(b, add_node(b, "Mul", "mul", x, c), "c", "[3] and [2, 3]");
+}
+
 /* [N, C, H*W]: a mean over its positions, and back; nothing else knows them. */
 static void test_positions_in_a_line(void) {
     for (int keep = 0; keep < 2; keep++) {
@@ -2159,6 +2181,7 @@ int main(void) {
     test_shapes();
     test_views();
     test_lines();
+    test_float_constants();
     test_positions_in_a_line();
     test_columns();
     test_shuffle();
