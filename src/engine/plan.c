@@ -7,8 +7,8 @@
 #define MISPREDICTED 14.0 /* the end of a run of events is seldom foreseen */
 #define CALL 20.0
 
-/* Weights of one block of inputs, in bytes, that the first-level cache should hold. */
-#define CACHED_WEIGHTS 40000
+/* Weights of one block of inputs, in bytes, that the second-level cache holds beside much else. */
+#define CACHED_WEIGHTS 160000
 
 const char *td_form_name(td_form form) {
     static const char *const names[] = {"slide", "gather", "dense", "channels"};
@@ -98,7 +98,7 @@ static double predict(const td_layer *layer, const td_synapses *s, td_form form,
 /* ---------------------------------------------------------------------------------------- choices
  */
 
-/* Registers that gather: as many as keep a block's weights in the first-level cache. */
+/* Registers that gather: as many as keep a block's weights in the cache. */
 static int gather_registers(const td_plan *p, const td_synapses *s) {
     int taps = s->window.y.kernel * s->window.x.kernel;
     int channels =
@@ -323,17 +323,25 @@ static void pack_channels(float *to, const td_synapses *s, const td_block *block
     }
 }
 
+/* Where the weights of one tap and input channel go: the taps of one channel lie together for
+ * slides, the channels of one tap otherwise. */
+static size_t packed_row(const td_route *route, size_t b, size_t k, size_t c, size_t window) {
+    size_t block = (size_t)route->block;
+    size_t inner = route->form == TD_FORM_SLIDE ? c * window + k : k * block + c;
+    return b * block * window + inner;
+}
+
 static void pack_inputs(float *to, const td_route *route, const td_block *block, size_t outputs) {
     const td_synapses *s = route->synapses;
     size_t window = (size_t)s->window.y.kernel * (size_t)s->window.x.kernel;
-    size_t inputs = (size_t)route->inputs, pitch = (size_t)route->block;
-    for (size_t b = 0; b < (size_t)route->blocks; b++) {
+    size_t inputs = (size_t)route->inputs;
+    for (size_t i = 0; i < inputs; i++) {
+        size_t b = i / (size_t)route->block, c = i % (size_t)route->block;
         for (size_t k = 0; k < window; k++) {
-            for (size_t c = 0; c < pitch; c++, to += outputs) {
-                for (int o = 0; b * pitch + c < inputs && o < block->outputs; o++) {
-                    size_t output = (size_t)(block->first - s->first_output + o);
-                    to[o] = s->weights[(output * inputs + b * pitch + c) * window + k];
-                }
+            float *row = to + packed_row(route, b, k, c, window) * outputs;
+            for (int o = 0; o < block->outputs; o++) {
+                size_t output = (size_t)(block->first - s->first_output + o);
+                row[o] = s->weights[(output * inputs + i) * window + k];
             }
         }
     }

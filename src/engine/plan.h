@@ -38,7 +38,8 @@ typedef struct td_route {
 typedef struct td_block {
     int first, outputs, registers;
     const float *bias;     /* [registers * lanes], or of every neuron [H * W][registers * lanes] */
-    const float **weights; /* [routes] [blocks][kh][kw][block][registers * lanes]; NULL where the
+    const float **weights; /* [routes] [blocks][kh][kw][block][registers * lanes], for slides
+                            * [blocks][block][3][3][lanes]; NULL where the
                             * population does not reach these neurons */
     const int *groups;     /* [routes] the group of inputs that does */
 } td_block;

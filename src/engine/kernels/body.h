@@ -92,7 +92,6 @@ static void gather(const td_gather_job *job) {
  * once and goes to all nine.
  */
 static void slide(const td_slide_job *j) {
-    const size_t tap = (size_t)j->block * LANES;
     vec sum[3][3]; /* [ky = 2, 1, 0][kx = 2, 1, 0] */
     for (int row = 0; row < 3; row++) {
         sum[row][0] = vec_load(j->sums[row]);
@@ -107,12 +106,12 @@ static void slide(const td_slide_job *j) {
         uint32_t origin = (uint32_t)x * (uint32_t)j->block;
         for (; i < end; i++) {
             uint32_t event = j->row.events[i];
-            const float *w = j->weights + (size_t)((event >> 16) - origin) * LANES;
+            const float *w = j->weights + (size_t)((event >> 16) - origin) * 9 * LANES;
             vec value = vec_set(j->table[event & 0xffff]);
             for (int row = 0; row < 3; row++) {
                 for (int column = 0; column < 3; column++) {
-                    sum[row][column] = vec_fma(vec_load(w + (size_t)(8 - 3 * row - column) * tap),
-                                               value, sum[row][column]);
+                    sum[row][column] = vec_fma(vec_load(w + (8 - 3 * row - column) * LANES), value,
+                                               sum[row][column]);
                 }
             }
         }

@@ -49,7 +49,7 @@ typedef struct td_slide_job {
     size_t sum_pitch;
     int width, block;
     td_event_row row;
-    const float *weights; /* [3][3][block][lanes] */
+    const float *weights; /* [block][3][3][lanes] */
     const float *table;   /* [2 * 256] */
 } td_slide_job;
 
