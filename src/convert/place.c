@@ -102,6 +102,12 @@ static bool commutes_with_rectifier(td_op op) {
     return op == TD_OP_MAXPOOL || op == TD_OP_FLATTEN || op == TD_OP_CONCAT || op == TD_OP_SLICE;
 }
 
+/* What a Clip multiplies negative values with: 0, or 1 where it caps both sides of a pair at one
+ * end; negative where a code cannot do its work. */
+static float clip_slope(const td_node *node) {
+    return node->low == 0.0f ? 0.0f : node->low == -node->high ? 1.0f : -1.0f;
+}
+
 /* Follows all readers through what a rectifier commutes with. */
 static void find_rectifiers(const placer *p, int index, rectifier *r) {
     node_list readers = readers_of(p, index);
@@ -110,8 +116,8 @@ static void find_rectifiers(const placer *p, int index, rectifier *r) {
         const td_node *node = &p->graph->nodes[readers.nodes[i]];
         if (node->op == TD_OP_RELU) {
             meet(r, 0.0f, INFINITY);
-        } else if (node->op == TD_OP_CLIP && node->low == 0.0f) {
-            meet(r, 0.0f, node->high);
+        } else if (node->op == TD_OP_CLIP && clip_slope(node) >= 0.0f) {
+            meet(r, clip_slope(node), node->high);
         } else if (node->op == TD_OP_LEAKY) {
             meet(r, node->negative, INFINITY);
         } else if (commutes_with_rectifier(node->op)) {
@@ -246,13 +252,15 @@ static bool is_rectified(const placer *p, int index, float negative, float cap, 
  * it becomes neurons of its own. */
 static tdsnn_status place_rectifier(placer *p, int index, form in) {
     const td_node *node = &p->graph->nodes[index];
-    float negative = node->op == TD_OP_LEAKY ? node->negative : 0.0f;
+    float negative = node->op == TD_OP_LEAKY  ? node->negative
+                     : node->op == TD_OP_CLIP ? clip_slope(node)
+                                              : 0.0f;
     float cap = node->op == TD_OP_CLIP ? node->high : INFINITY;
     int budget = RECTIFIER_BUDGET;
-    if (node->op == TD_OP_CLIP && node->low != 0.0f) {
+    if (negative < 0.0f) {
         return refuse(p, node,
-                      "it clips below at a value other than 0; only ReLU, LeakyReLU and "
-                      "Clip from 0 up are supported");
+                      "its ends are neither 0 and b nor -b and b; only those of ReLU, LeakyReLU "
+                      "and such Clips are supported");
     }
     bool harmless = in == FORM_SPIKES && node->op != TD_OP_CLIP;
     if (!harmless && !is_rectified(p, node->inputs[0], negative, cap, &budget)) {

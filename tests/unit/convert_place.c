@@ -99,6 +99,34 @@ static void again(tdsnn_context *ctx, td_graph *graph, int like, const char *nam
     td_graph_append(ctx, graph, &node);
 }
 
+/* x C1 clip I: one code where the ends are 0 and b, a pair where they are -b and b, no other. */
+static void check_clips(tdsnn_context *ctx) {
+    static const struct {
+        float low, high;
+        const char *marks; /* NULL: refused */
+    } clips[] = {{0.0f, 6.0f, "ccd--"}, {-1.0f, 1.0f, "cpd--"}, {-0.5f, 1.0f, NULL}};
+    for (size_t i = 0; i < sizeof clips / sizeof *clips; i++) {
+        td_graph *graph = chain(ctx, "CRFI");
+        graph->nodes[2].op = TD_OP_CLIP;
+        graph->nodes[2].low = clips[i].low;
+        graph->nodes[2].high = clips[i].high;
+        td_placement placement;
+        if (clips[i].marks == NULL) {
+            ok(td_place(ctx, graph, false, &placement) == TDSNN_ERR_UNSUPPORTED &&
+                   strstr(tdsnn_last_error(ctx), "-b and b") != NULL,
+               "a Clip of other ends is refused");
+            td_error_clear(ctx);
+            td_graph_destroy(graph);
+        } else {
+            ok(td_place(ctx, graph, false, &placement) == TDSNN_OK &&
+                   placement.sites[1].cap == clips[i].high,
+               "a Clip to %g .. %g caps its code", (double)clips[i].low, (double)clips[i].high);
+            td_placement_free(&placement);
+            expect(ctx, graph, "a Clip", clips[i].marks);
+        }
+    }
+}
+
 static void check_branches(tdsnn_context *ctx) {
     td_graph *shortcut = chain(ctx, "CRC"); /* x C1 R2 C3, then the sum with R2, a ReLU */
     join(ctx, shortcut, TD_OP_ADD, "sum", 3, 2);
@@ -147,6 +175,7 @@ int main(void) {
     places(ctx, "CRBPFI", "ccdp---");
     places(ctx, "CBRFI", "c-cd--");
     places(ctx, "CRF", "ccd-");
+    check_clips(ctx);
     check_branches(ctx);
     tdsnn_context_destroy(ctx);
     return tap_end();

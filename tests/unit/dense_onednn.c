@@ -147,7 +147,8 @@ static bool check_fused(tdsnn_context *ctx, uint64_t seed) {
     for (int i = 0; i < graph->node_count; i++) {
         kept[i] = td_random_below(&random, 6) < share;
     }
-    td_dense_options options = {.backend = TD_DENSE_ONEDNN, .batch = batch, .kept = kept};
+    td_dense_options options = {
+        .backend = TD_DENSE_ONEDNN, .batch = batch, .threads = 1 + (int)(seed % 2), .kept = kept};
     runner fast = open_runner(ctx, graph, options);
     options.backend = TD_DENSE_PLAIN;
     runner plain = open_runner(ctx, graph, options);

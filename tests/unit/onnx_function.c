@@ -276,7 +276,7 @@ static void test_definitions(tdsnn_context *ctx) {
     Onnx__FunctionProto foreign = ONNX__FUNCTION_PROTO__INIT;
     foreign.name = (char *)"TemporalCode";
     foreign.domain = (char *)"com.example";
-    char *values[] = {"a", "b"};
+    char *values[] = {(char *)"a", (char *)"b"};
     Onnx__NodeProto *body = maker_node(m, "Relu", "r", "a", NULL, "b");
     m->graph.n_node--;
     foreign.input = &values[0];
