@@ -185,22 +185,6 @@ static void pad(const td_route *route, td_shape view, float *values) {
     }
 }
 
-/* Row y of the view, with the route's pitch; where that is less, only channels that exist. */
-static void read_view_row(const td_session *s, const td_route *route, const float *whole,
-                          const float *input, int y, float *to) {
-    td_shape view = route->synapses->view;
-    size_t pitch = td_pitch(view.c), count = (size_t)view.w * pitch;
-    float *row = route->pitch == pitch ? to : s->row + s->plan->row_size;
-    if (whole != NULL) {
-        memcpy(row, whole + (size_t)y * count, count * sizeof *row);
-    } else {
-        read_row(s, route->synapses->source, input, y, row);
-    }
-    for (size_t x = 0; x < (size_t)view.w && row != to; x++) {
-        memcpy(to + x * route->pitch, row + x * pitch, route->pitch * sizeof *row);
-    }
-}
-
 /* The values of a route that is read densely, [height][width][pitch]. */
 static void read_values(const td_session *s, const td_route *route, const float *input) {
     td_shape view = route->synapses->view;
@@ -208,7 +192,13 @@ static void read_values(const td_session *s, const td_route *route, const float 
     const float *whole = read_whole(s, route, input);
     for (int y = 0; y < view.h; y++) {
         size_t place = (size_t)(y + route->top) * (size_t)route->width + (size_t)route->left;
-        read_view_row(s, route, whole, input, y, values + place * route->pitch);
+        float *row = values + place * route->pitch;
+        size_t count = (size_t)view.w * route->pitch;
+        if (whole != NULL) {
+            memcpy(row, whole + (size_t)y * count, count * sizeof *row);
+        } else { /* may write over the beginning of the next row, which comes after it */
+            read_row(s, route->synapses->source, input, y, row);
+        }
     }
     if (route->height != view.h || route->width != view.w) {
         pad(route, view, values);
@@ -572,21 +562,31 @@ static void run_pool(const td_session *s, const td_layer_plan *l) {
     }
 }
 
-/* The sensor: the sample's values become spike times, channels innermost. */
+/* The sensor: the sample's values become spike times, a row of one channel after the other, and
+ * those go where they belong, channels innermost. */
 static void encode_input(const td_session *s, const td_layer_plan *l, const float *input) {
     td_shape shape = l->layer->shape;
-    size_t pitch = td_pitch(shape.c), row = (size_t)shape.w * pitch;
-    uint8_t *times = s->times + l->times;
-    float *values = s->row;
-    for (int y = 0; y < shape.h; y++, times += row) {
-        read_analog(input, shape, y, pitch, values);
-        for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
-            uint8_t *to = times + (size_t)half * (size_t)shape.h * row;
-            s->plan->kernels->encode(&l->tree, values, pitch, shape.w, shape.c, to, pitch);
-            for (size_t i = 0; i < row; i++) {
-                values[i] = -values[i];
+    size_t pitch = td_pitch(shape.c), width = (size_t)shape.w, row = width * pitch;
+    uint8_t *scratch = (uint8_t *)s->row;
+    for (int c = 0; c < shape.c; c++) {
+        uint8_t *times = s->times + l->times + c;
+        for (int y = 0; y < shape.h; y++, times += row, input += width) {
+            s->plan->kernels->encode(&l->tree, input, width, 1, shape.w, scratch, width);
+            for (size_t x = 0; x < width; x++) {
+                times[x * pitch] = scratch[x];
             }
         }
+    }
+}
+
+/* The second neurons of a pair see the negated values. */
+static void encode_negative_input(const td_session *s, const td_layer_plan *l, const float *input) {
+    td_shape shape = l->layer->shape;
+    size_t pitch = td_pitch(shape.c), plane = plane_of(shape);
+    uint8_t *times = s->times + l->times + plane * pitch;
+    for (size_t i = 0; i < (size_t)shape.c * plane; i++) {
+        times[i % plane * pitch + i / plane] =
+            (uint8_t)tdsnn_code_encode(l->layer->code, -input[i]);
     }
 }
 
@@ -594,6 +594,9 @@ static void run_layer(const td_session *s, const td_layer_plan *l, td_activity *
     if (l->layer->kind == TD_LAYER_INPUT) {
         if (l->layer->code != NULL) {
             encode_input(s, l, a->input);
+        }
+        if (l->layer->code != NULL && l->layer->pair) {
+            encode_negative_input(s, l, a->input);
         }
         return;
     }

@@ -3,9 +3,11 @@
 #include <math.h>
 
 /* What the kernels cost, in cycles of a core that loads two vectors and starts two fused
- * multiply-adds a cycle (docs/performance.md has how near that comes). */
-#define MISPREDICTED 14.0 /* the end of a run of events is seldom foreseen */
-#define CALL 20.0
+ * multiply-adds a cycle; the constants were measured (docs/performance.md). */
+#define SLIDE_PIXEL 32.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
+#define GATHER_RUN 40.0  /* likewise, and the first weights are seldom near */
+#define DENSE_TILE 25.0
+#define LATENCY 4.0
 
 /* Weights of one block of inputs, in bytes, that the second-level cache holds beside much else. */
 #define CACHED_WEIGHTS 160000
@@ -69,29 +71,27 @@ static double larger(double a, double b) {
 }
 
 /* Predicted cycles of a population onto `registers` of neighbouring outputs, all pixels. */
-static double predict(const td_layer *layer, const td_synapses *s, td_form form, int registers,
-                      double density) {
+static double predict(const td_plan *p, const td_layer *layer, const td_synapses *s, td_form form,
+                      int registers, double density) {
     double pixels = (double)plane_of(layer->shape), r = registers;
     double inputs = s->inputs / s->groups, rows = s->window.y.kernel;
     double taps = rows * s->window.x.kernel;
     double blocks = ceil_div(s->inputs / s->groups, TD_CHANNEL_BLOCK);
     switch (form) {
-    case TD_FORM_SLIDE: {
-        double read = (double)plane_of(s->view);
-        return read * (inputs * density * 11.0 / 2.0 + blocks * (9.0 + MISPREDICTED));
-    }
+    case TD_FORM_SLIDE:
+        return (double)plane_of(s->view) * (inputs * density * 11.0 / 2.0 + blocks * SLIDE_PIXEL);
     case TD_FORM_GATHER: {
-        double runs = taps == rows * rows ? rows * blocks : rows;
-        return pixels * (taps * inputs * density * (r + 2.0) / 2.0 + runs * MISPREDICTED + r);
+        double runs = taps > 1.0 ? rows * blocks : 1.0;
+        return pixels * (taps * inputs * density * (r + 2.0) / 2.0 * 1.1 + runs * GATHER_RUN + r);
     }
     case TD_FORM_DENSE: {
-        int tiles = ceil_div(layer->shape.w, 6);
+        int tiles = ceil_div(layer->shape.w, p->kernels->dense_sums / registers);
         double tile = (double)layer->shape.w / tiles;
-        double step = larger(larger(tile * r, tile + r) / 2.0, 4.0); /* 4: latency of the chain */
-        return (double)layer->shape.h * tiles * (taps * inputs * step + CALL) * 1.1;
+        double step = larger(larger(tile * r, tile + r) / 2.0, LATENCY);
+        return (double)layer->shape.h * tiles * (taps * inputs * step + DENSE_TILE);
     }
     default:
-        return pixels * (taps * larger(r, 4.0) + CALL);
+        return pixels * (taps * larger(r, LATENCY) + DENSE_TILE);
     }
 }
 
@@ -118,7 +118,7 @@ static void consider(choice *best, const td_plan *p, const td_layer *layer, cons
                      td_form form, int most, double density) {
     int all = ceil_div(s->outputs / s->groups, p->kernels->lanes);
     int blocks = ceil_div(all, most), registers = ceil_div(all, blocks);
-    double cycles = s->groups * blocks * predict(layer, s, form, registers, density);
+    double cycles = s->groups * blocks * predict(p, layer, s, form, registers, density);
     if (best->cycles < 0.0 || cycles < best->cycles) {
         *best = (choice){form, registers, cycles};
     }
@@ -131,7 +131,7 @@ static choice choose(const td_plan *p, const td_layer *layer, const td_synapses 
         int all = ceil_div(s->outputs, p->kernels->lanes);
         int registers = all < TD_MAX_REGISTERS ? all : TD_MAX_REGISTERS;
         double cycles =
-            ceil_div(all, registers) * predict(layer, s, TD_FORM_CHANNELS, registers, density);
+            ceil_div(all, registers) * predict(p, layer, s, TD_FORM_CHANNELS, registers, density);
         return (choice){TD_FORM_CHANNELS, registers, cycles};
     }
     consider(&best, p, layer, s, TD_FORM_DENSE, p->kernels->dense_registers, density);
@@ -152,16 +152,16 @@ static td_form form_for(const td_plan *p, const td_layer *layer, const td_synaps
     }
     bool dense = registers <= p->kernels->dense_registers;
     if (registers == 1 && can_slide(p, layer, s)) {
-        return !dense || predict(layer, s, TD_FORM_SLIDE, 1, density) <
-                             predict(layer, s, TD_FORM_DENSE, 1, density)
+        return !dense || predict(p, layer, s, TD_FORM_SLIDE, 1, density) <
+                             predict(p, layer, s, TD_FORM_DENSE, 1, density)
                    ? TD_FORM_SLIDE
                    : TD_FORM_DENSE;
     }
     if (!can_gather(p, s)) {
         return TD_FORM_DENSE;
     }
-    return !dense || predict(layer, s, TD_FORM_GATHER, registers, density) <
-                         predict(layer, s, TD_FORM_DENSE, registers, density)
+    return !dense || predict(p, layer, s, TD_FORM_GATHER, registers, density) <
+                         predict(p, layer, s, TD_FORM_DENSE, registers, density)
                ? TD_FORM_GATHER
                : TD_FORM_DENSE;
 }
@@ -193,12 +193,10 @@ static void shape_route(td_route *route, const td_layer *layer) {
     route->inputs = s->inputs / s->groups;
     route->block = list_block(s);
     route->blocks = ceil_div(route->inputs, route->block);
+    route->pitch = td_pitch(s->view.c);
     route->height = s->view.h;
     route->width = s->view.w;
     if (!td_form_lists(route->form)) {
-        /* few channels lie close together, so that the taps of a kernel row are one run */
-        bool few = route->form == TD_FORM_DENSE && s->view.c < TD_CHANNEL_PITCH;
-        route->pitch = few ? (size_t)s->view.c : td_pitch(s->view.c);
         route->height = padded(&s->window.y, layer->shape.h, s->view.h, &route->top);
         route->width = padded(&s->window.x, layer->shape.w, s->view.w, &route->left);
     }
@@ -426,7 +424,7 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         int blocks = ceil_div(is_channelwise(s) ? s->outputs : s->outputs / s->groups,
                               *registers * p->kernels->lanes);
         l->cycles[k] = (is_channelwise(s) ? 1 : s->groups) * blocks *
-                       predict(layer, s, route->form, *registers, density);
+                       predict(p, layer, s, route->form, *registers, density);
     }
     p->values_size = n.values > p->values_size ? n.values : p->values_size;
     p->flat_size = n.flat > p->flat_size ? n.flat : p->flat_size;

@@ -4,7 +4,8 @@
 
 #include "engine/event.h"
 
-/* Channels of a layer's spike times are padded to a multiple of this: [H][W][pitch]. */
+/* Channels of a layer's spike times are padded to a multiple of this: [H][W][pitch]. Fewer lie
+ * close together, so that the taps of a kernel row are one run. */
 #define TD_CHANNEL_PITCH 16
 /* Output pixels of margin on both sides of a row of sums: slides reach over the border. */
 #define TD_MARGIN 2
@@ -15,7 +16,9 @@ static inline bool td_form_lists(td_form form) {
 }
 
 static inline size_t td_pitch(int channels) {
-    return ((size_t)channels + TD_CHANNEL_PITCH - 1) / TD_CHANNEL_PITCH * TD_CHANNEL_PITCH;
+    size_t c = (size_t)channels;
+    return c < TD_CHANNEL_PITCH ? c
+                                : (c + TD_CHANNEL_PITCH - 1) / TD_CHANNEL_PITCH * TD_CHANNEL_PITCH;
 }
 
 /* One population, as its reader's plan takes it. */

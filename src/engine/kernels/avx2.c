@@ -6,7 +6,7 @@
 
 #define VARIANT avx2
 #define LANES 8
-#define DENSE_PIXELS 6
+#define DENSE_SUMS 12
 #define DENSE_REGISTERS 2
 
 typedef __m256 vec;
@@ -62,15 +62,12 @@ static inline __m256 thresholds_at(const search *s, __m256i node, int level) {
     }
 }
 
-static inline void encode_lanes(const search *s, const float *drives, uint8_t *times) {
+static inline void encode_lanes(const search *s, const int levels, const float *drives,
+                                uint8_t *times) {
     __m256 drive = _mm256_loadu_ps(drives);
     __m256i node = _mm256_set1_epi32(1);
-    int levels = s->tree->levels;
 #pragma GCC unroll 8
-    for (int level = 0; level < 8; level++) {
-        if (level == levels) {
-            break;
-        }
+    for (int level = 0; level < levels; level++) {
         __m256 above = _mm256_cmp_ps(drive, thresholds_at(s, node, level), _CMP_GT_OQ);
         node = _mm256_sub_epi32(_mm256_add_epi32(node, node), _mm256_castps_si256(above));
     }

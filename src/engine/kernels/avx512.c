@@ -6,7 +6,7 @@
 
 #define VARIANT avx512
 #define LANES 16
-#define DENSE_PIXELS 6
+#define DENSE_SUMS 24
 #define DENSE_REGISTERS 4
 
 typedef __m512 vec;
@@ -56,16 +56,13 @@ static inline __m512 thresholds_at(const search *s, __m512i node, int level) {
     }
 }
 
-static inline void encode_lanes(const search *s, const float *drives, uint8_t *times) {
+static inline void encode_lanes(const search *s, const int levels, const float *drives,
+                                uint8_t *times) {
     const __m512i one = _mm512_set1_epi32(1);
     __m512 drive = _mm512_loadu_ps(drives);
     __m512i node = one;
-    int levels = s->tree->levels;
 #pragma GCC unroll 8
-    for (int level = 0; level < 8; level++) {
-        if (level == levels) {
-            break;
-        }
+    for (int level = 0; level < levels; level++) {
         __mmask16 above = _mm512_cmp_ps_mask(drive, thresholds_at(s, node, level), _CMP_GT_OQ);
         node = _mm512_add_epi32(node, node);
         node = _mm512_mask_or_epi32(node, above, node, one);

@@ -2,11 +2,11 @@
  *     vec                       a vector of LANES floats
  *     vec_load, vec_store       unaligned
  *     vec_set, vec_fma(a, b, c) a * b + c
- *     DENSE_PIXELS, DENSE_REGISTERS   the tile of `dense`, what the registers hold
- *     search, search_start(tree), encode_lanes(&search, drives, times)     LANES spike times
- *     lookup, lookup_start(table, steps), decode_lanes(&lookup, times, values)    LANES values
- *     list_lanes(times, negative, count, first, events)    the events among count <= LANES
- * and VARIANT, its name; then it includes this. */
+ *     DENSE_SUMS, DENSE_REGISTERS       the tile of `dense`: how many sums the registers hold, and
+ * of how many outputs at most search, search_start(tree), encode_lanes(&search, levels, drives,
+ * times)    LANES spike times; `levels` is a constant lookup, lookup_start(table, steps),
+ * decode_lanes(&lookup, times, values)    LANES values list_lanes(times, negative, count, first,
+ * events)    the events among count <= LANES and VARIANT, its name; then it includes this. */
 
 #include <stdbool.h>
 
@@ -134,7 +134,7 @@ static void slide(const td_slide_job *j) {
 ALWAYS void dense_tile(const td_dense_job *j, int first, const int pixels, const int registers) {
     float *sums = j->sums + (size_t)first * j->sum_pitch;
     const float *values = j->values + (size_t)first * j->pixel_pitch, *w = j->weights;
-    vec sum[DENSE_PIXELS][DENSE_REGISTERS];
+    vec sum[DENSE_SUMS][DENSE_REGISTERS];
     for (int p = 0; p < pixels; p++) {
         load_sums(sum[p], sums + (size_t)p * j->sum_pitch, registers);
     }
@@ -162,29 +162,38 @@ ALWAYS void dense_tile(const td_dense_job *j, int first, const int pixels, const
     }
 }
 
+/* Tiles of n pixels, if that many have room in the registers. */
+#define DENSE_CASE(n)                                                                              \
+    case n:                                                                                        \
+        if ((n)*registers <= DENSE_SUMS) {                                                         \
+            dense_tile(j, first, n, registers);                                                    \
+        }                                                                                          \
+        break;
+
 /* Tiles of nearly equal size: 8 pixels are 4 + 4, not 6 + 2. */
 ALWAYS void dense_row(const td_dense_job *j, const int registers) {
-    int tiles = (j->pixels + DENSE_PIXELS - 1) / DENSE_PIXELS;
+    const int most = DENSE_SUMS / registers < 16 ? DENSE_SUMS / registers : 16;
+    int tiles = (j->pixels + most - 1) / most;
     for (int t = 0, first = 0; t < tiles; t++) {
         int pixels = (j->pixels - first + tiles - t - 1) / (tiles - t);
         switch (pixels) {
-        case 1:
-            dense_tile(j, first, 1, registers);
-            break;
-        case 2:
-            dense_tile(j, first, 2, registers);
-            break;
-        case 3:
-            dense_tile(j, first, 3, registers);
-            break;
-        case 4:
-            dense_tile(j, first, 4, registers);
-            break;
-        case 5:
-            dense_tile(j, first, 5, registers);
-            break;
+            DENSE_CASE(1)
+            DENSE_CASE(2)
+            DENSE_CASE(3)
+            DENSE_CASE(4)
+            DENSE_CASE(5)
+            DENSE_CASE(6)
+            DENSE_CASE(7)
+            DENSE_CASE(8)
+            DENSE_CASE(9)
+            DENSE_CASE(10)
+            DENSE_CASE(11)
+            DENSE_CASE(12)
+            DENSE_CASE(13)
+            DENSE_CASE(14)
+            DENSE_CASE(15)
+            DENSE_CASE(16)
         default:
-            dense_tile(j, first, DENSE_PIXELS, registers);
             break;
         }
         first += pixels;
@@ -250,23 +259,45 @@ static void fill(const float *bias, int registers, int pixels, float *sums) {
     }
 }
 
-static void encode(const td_tree *tree, const float *drives, size_t sum_pitch, int pixels,
-                   int channels, uint8_t *times, size_t time_pitch) {
+ALWAYS void encode_pixels(const td_tree *tree, const int levels, const float *drives,
+                          size_t sum_pitch, int pixels, int channels, uint8_t *times,
+                          size_t time_pitch) {
     search s = search_start(tree);
     for (int p = 0; p < pixels; p++) {
         const float *from = drives + (size_t)p * sum_pitch;
         uint8_t *to = times + (size_t)p * time_pitch;
         int c = 0;
         for (; c + LANES <= channels; c += LANES) {
-            encode_lanes(&s, from + c, to + c);
+            encode_lanes(&s, levels, from + c, to + c);
         }
         if (c < channels) { /* the bytes behind may be another thread's */
             uint8_t rest[LANES];
-            encode_lanes(&s, from + c, rest);
+            encode_lanes(&s, levels, from + c, rest);
             for (int i = 0; c + i < channels; i++) {
                 to[c + i] = rest[i];
             }
         }
+    }
+}
+
+#define ENCODE_CASE(levels)                                                                        \
+    case levels:                                                                                   \
+        encode_pixels(tree, levels, drives, sum_pitch, pixels, channels, times, time_pitch);       \
+        break;
+
+static void encode(const td_tree *tree, const float *drives, size_t sum_pitch, int pixels,
+                   int channels, uint8_t *times, size_t time_pitch) {
+    switch (tree->levels) {
+        ENCODE_CASE(1)
+        ENCODE_CASE(2)
+        ENCODE_CASE(3)
+        ENCODE_CASE(4)
+        ENCODE_CASE(5)
+        ENCODE_CASE(6)
+        ENCODE_CASE(7)
+        ENCODE_CASE(8)
+    default:
+        break;
     }
 }
 
@@ -317,6 +348,7 @@ const td_kernels TABLE_OF(VARIANT) = {
     .name = NAME_OF(VARIANT),
     .lanes = LANES,
     .dense_registers = DENSE_REGISTERS,
+    .dense_sums = DENSE_SUMS,
     .gather = gather,
     .slide = slide,
     .dense = dense,

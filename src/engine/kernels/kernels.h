@@ -101,6 +101,7 @@ typedef struct td_kernels {
     const char *name;    /* scalar, avx2, avx512, neon */
     int lanes;           /* outputs a register */
     int dense_registers; /* the most that `dense` takes; the others take TD_MAX_REGISTERS */
+    int dense_sums;      /* pixels x registers that it sums at once, 16 pixels at most */
     void (*gather)(const td_gather_job *job);
     void (*slide)(const td_slide_job *job);
     void (*dense)(const td_dense_job *job);

@@ -7,8 +7,9 @@ static inline search search_start(const td_tree *tree) {
     return tree;
 }
 
-static inline void encode_lanes(const search *s, const float *drives, uint8_t *times) {
-    unsigned first = 1u << (*s)->levels;
+static inline void encode_lanes(const search *s, const int levels, const float *drives,
+                                uint8_t *times) {
+    unsigned first = 1u << levels;
     for (int i = 0; i < LANES; i++) {
         unsigned node = 1;
         while (node < first) {

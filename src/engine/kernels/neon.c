@@ -7,7 +7,7 @@
 
 #define VARIANT neon
 #define LANES 4
-#define DENSE_PIXELS 6
+#define DENSE_SUMS 24
 #define DENSE_REGISTERS 4
 
 typedef float32x4_t vec;

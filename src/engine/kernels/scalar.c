@@ -7,7 +7,7 @@
 
 #define VARIANT scalar
 #define LANES 4
-#define DENSE_PIXELS 6
+#define DENSE_SUMS 12
 #define DENSE_REGISTERS 2
 
 typedef struct vec {
