@@ -350,32 +350,62 @@ static void slide(const task *t, const td_route *route, const float *weights, in
     }
 }
 
+/* Kernel row after kernel row, so that the weights of one stay near while all pixels use them. */
 static void gather(const task *t, const td_route *route, const float *weights, int group) {
     const td_synapses *s = route->synapses;
     const td_axis *ys = &s->window.y, *xs = &s->window.x;
-    size_t size = block_weights(t, route), kernel_row = size / (size_t)ys->kernel;
     td_shape shape = t->layer->layer->shape;
-    for (int b = 0; b < route->blocks; b++, weights += size) {
-        for (int y = 0; y < shape.h; y++) {
-            td_gather_job job = {.sums = sums_at(t, y),
-                                 .sum_pitch = t->outputs,
-                                 .pixels = shape.w,
-                                 .registers = t->block->registers,
-                                 .width = route->width,
-                                 .block = route->block,
-                                 .taps = xs->kernel,
-                                 .stride = xs->stride,
-                                 .pad = xs->pad_begin,
-                                 .table = table_of(t, route)};
-            int first, end;
-            td_axis_taps(ys, y, s->view.h, &first, &end);
-            for (int k = first; k < end; k++, job.rows++) {
-                job.row[job.rows] = events_of(t->session, route, td_axis_input(ys, y, k), group, b);
-                job.weights[job.rows] = weights + (size_t)k * kernel_row;
+    size_t size = block_weights(t, route) / (size_t)ys->kernel; /* of a kernel row */
+    td_gather_job job = {.sum_pitch = t->outputs,
+                         .pixels = shape.w,
+                         .registers = t->block->registers,
+                         .width = route->width,
+                         .block = route->block,
+                         .taps = xs->kernel,
+                         .stride = xs->stride,
+                         .pad = xs->pad_begin,
+                         .far = shape.h == 1 && shape.w == 1,
+                         .table = table_of(t, route)};
+    for (int b = 0; b < route->blocks; b++) {
+        for (int k = 0; k < ys->kernel; k++, weights += size) {
+            job.weights = weights;
+            for (int y = 0; y < shape.h; y++) {
+                int input = td_axis_input(ys, y, k);
+                if (input >= 0 && input < s->view.h) {
+                    job.sums = sums_at(t, y);
+                    job.row = events_of(t->session, route, input, group, b);
+                    if (!job.far) {
+                        fetch(weights + size, size, y, shape.h);
+                    }
+                    t->session->plan->kernels->gather(&job);
+                }
             }
-            fetch(weights + size, size, y, shape.h);
-            t->session->plan->kernels->gather(&job);
         }
+    }
+}
+
+static void scatter(const task *t, const td_route *route, const float *weights, int group) {
+    const td_synapses *s = route->synapses;
+    const td_axis *ys = &s->window.y, *xs = &s->window.x;
+    int height = t->layer->layer->shape.h;
+    td_scatter_job job = {.sum_pitch = t->outputs,
+                          .row_pitch = t->row,
+                          .registers = t->block->registers,
+                          .width = route->width,
+                          .block = route->block,
+                          .taps = xs->kernel,
+                          .weights = weights,
+                          .weight_pitch = (size_t)xs->kernel * t->outputs,
+                          .kernel_rows = ys->kernel,
+                          .table = table_of(t, route)};
+    for (int y = 0; y < s->view.h; y++) {
+        int top = y + ys->pad_begin; /* the output row of kernel row 0 */
+        job.first_row = top >= height ? top - height + 1 : 0;
+        job.end_row = top + 1 < ys->kernel ? top + 1 : ys->kernel;
+        job.sums = sums_at(t, top - job.first_row) +
+                   (xs->pad_begin - xs->kernel + 1) * (ptrdiff_t)t->outputs;
+        job.row = events_of(t->session, route, y, group, 0);
+        t->session->plan->kernels->scatter(&job);
     }
 }
 
@@ -446,6 +476,9 @@ static void add_population(const task *t, int index) {
     case TD_FORM_GATHER:
         gather(t, route, weights, group);
         break;
+    case TD_FORM_SCATTER:
+        scatter(t, route, weights, group);
+        break;
     case TD_FORM_DENSE:
         dense(t, route, weights, group);
         break;
@@ -458,12 +491,14 @@ static void add_population(const task *t, int index) {
 /* ----------------------------------------------------------------------------------------- finish
  */
 
-/* Spike times of one row of drives. */
+/* Spike times of one row of drives. Where the pitch has room, those of the lanes that are no
+ * neurons too: whole registers are quicker. */
 static void encode_row(const task *t, const float *sums, uint8_t *times) {
     const td_layer_plan *l = t->layer;
     size_t pitch = td_pitch(l->layer->shape.c);
-    int pixels = l->layer->shape.w, outputs = t->block->outputs;
-    t->session->plan->kernels->encode(&l->tree, sums, t->outputs, pixels, outputs, times, pitch);
+    bool room = (size_t)t->block->first + t->outputs <= pitch;
+    t->session->plan->kernels->encode(&l->tree, sums, t->outputs, l->layer->shape.w,
+                                      room ? (int)t->outputs : t->block->outputs, times, pitch);
 }
 
 static void encode_block(const task *t) {
@@ -518,29 +553,64 @@ static void run_block(const td_session *s, const td_layer_plan *l, int index, fl
 /* ----------------------------------------------------------------------------------------- layers
  */
 
-/* The latest, or of a pair's second half the first, of the members' times, channel by channel. */
+/* The members of one window of a max-pool, for 16 channels. */
+typedef struct members {
+    const uint8_t *corner;
+    size_t row, column; /* bytes from one member to the next below, and beside it */
+    int rows, columns;
+} members;
+
+/* The latest of the members' times; 0 if there are none. */
+static void latest(const members *m, uint8_t *to) {
+    uint8_t best[TD_CHANNEL_PITCH] = {0};
+    for (int ky = 0; ky < m->rows; ky++) {
+        for (int kx = 0; kx < m->columns; kx++) {
+            const uint8_t *in = m->corner + (size_t)ky * m->row + (size_t)kx * m->column;
+            for (int c = 0; c < TD_CHANNEL_PITCH; c++) {
+                best[c] = in[c] > best[c] ? in[c] : best[c];
+            }
+        }
+    }
+    memcpy(to, best, sizeof best);
+}
+
+/* The first of them. */
+static void first_of(const members *m, uint8_t *to) {
+    uint8_t best[TD_CHANNEL_PITCH];
+    memset(best, m->rows > 0 && m->columns > 0 ? 255 : 0, sizeof best);
+    for (int ky = 0; ky < m->rows; ky++) {
+        for (int kx = 0; kx < m->columns; kx++) {
+            const uint8_t *in = m->corner + (size_t)ky * m->row + (size_t)kx * m->column;
+            for (int c = 0; c < TD_CHANNEL_PITCH; c++) {
+                best[c] = in[c] < best[c] ? in[c] : best[c];
+            }
+        }
+    }
+    memcpy(to, best, sizeof best);
+}
+
+/* All channels of one output pixel. What is written behind the last one belongs to the next pixel,
+ * which comes after it. */
 static void pool_pixel(const td_synapses *s, const uint8_t *times, size_t pitch, int y, int x,
-                       bool first, size_t channels, uint8_t *to) {
+                       bool first, uint8_t *to) {
     int y0, y1, x0, x1;
     td_axis_taps(&s->window.y, y, s->view.h, &y0, &y1);
     td_axis_taps(&s->window.x, x, s->view.w, &x0, &x1);
-    bool any = y0 < y1 && x0 < x1;
-    memset(to, first && any ? 255 : 0, channels);
-    for (int ky = y0; ky < y1; ky++) {
-        for (int kx = x0; kx < x1; kx++) {
-            const uint8_t *in =
-                times + ((size_t)td_axis_input(&s->window.y, y, ky) * (size_t)s->view.w +
-                         (size_t)td_axis_input(&s->window.x, x, kx)) *
-                            pitch;
-            if (first) {
-                for (size_t c = 0; c < channels; c++) {
-                    to[c] = in[c] < to[c] ? in[c] : to[c];
-                }
-            } else {
-                for (size_t c = 0; c < channels; c++) {
-                    to[c] = in[c] > to[c] ? in[c] : to[c];
-                }
-            }
+    size_t row = (size_t)s->view.w * pitch;
+    members m = {.row = (size_t)s->window.y.dilation * row,
+                 .column = (size_t)s->window.x.dilation * pitch,
+                 .rows = y1 - y0,
+                 .columns = x1 - x0};
+    size_t corner = m.rows > 0 && m.columns > 0
+                        ? (size_t)td_axis_input(&s->window.y, y, y0) * row +
+                              (size_t)td_axis_input(&s->window.x, x, x0) * pitch
+                        : 0;
+    for (int c = 0; c < s->inputs; c += TD_CHANNEL_PITCH) {
+        m.corner = times + corner + c;
+        if (first) {
+            first_of(&m, to + c);
+        } else {
+            latest(&m, to + c);
         }
     }
 }
@@ -556,7 +626,7 @@ static void run_pool(const td_session *s, const td_layer_plan *l) {
         uint8_t *to = s->times + l->times + (size_t)half * plane_of(shape) * pitch;
         for (int y = 0; y < shape.h; y++) {
             for (int x = 0; x < shape.w; x++, to += pitch) {
-                pool_pixel(syn, from, from_pitch, y, x, half == 1, (size_t)shape.c, to);
+                pool_pixel(syn, from, from_pitch, y, x, half == 1, to);
             }
         }
     }

@@ -5,7 +5,8 @@
 /* What the kernels cost, in cycles of a core that loads two vectors and starts two fused
  * multiply-adds a cycle; the constants were measured (docs/performance.md). */
 #define SLIDE_PIXEL 32.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
-#define GATHER_RUN 40.0  /* likewise, and the first weights are seldom near */
+#define SCATTER_PIXEL 12.0
+#define GATHER_RUN 30.0 /* likewise, and the first weights are seldom near */
 #define DENSE_TILE 25.0
 #define LATENCY 4.0
 
@@ -13,7 +14,7 @@
 #define CACHED_WEIGHTS 160000
 
 const char *td_form_name(td_form form) {
-    static const char *const names[] = {"slide", "gather", "dense", "channels"};
+    static const char *const names[] = {"slide", "scatter", "gather", "dense", "channels"};
     return names[form];
 }
 
@@ -30,11 +31,6 @@ static int ceil_div(int a, int b) {
 
 static bool is_channelwise(const td_synapses *s) {
     return s->groups == s->inputs && s->groups == s->outputs;
-}
-
-static bool slides_along(const td_axis *a, int outputs, int inputs) {
-    return a->kernel == 3 && a->stride == 1 && a->dilation == 1 && a->pad_begin <= TD_MARGIN &&
-           outputs <= inputs + TD_MARGIN && outputs >= inputs + a->pad_begin - TD_MARGIN;
 }
 
 /* Input channels that are listed together: the normative order's blocks, or where the kernel has
@@ -54,15 +50,29 @@ static bool has_events(const td_plan *p, const td_synapses *s) {
            (!source->pair || source->code->thresholds[0] >= 0.0f);
 }
 
-/* Whether all that events of the view reach are pixels of the layer, or of its rows' margins. */
+/* Whether all that events of the view reach are pixels of the layer, or within their margins. */
+static bool reaches(const td_axis *a, int outputs, int inputs) {
+    int reach = a->kernel - 1;
+    return a->stride == 1 && a->dilation == 1 && reach - a->pad_begin <= TD_MARGIN &&
+           inputs + a->pad_begin - outputs <= TD_MARGIN && a->pad_begin <= reach;
+}
+
+static bool can_scatter(const td_plan *p, const td_layer *layer, const td_synapses *s) {
+    return has_events(p, s) && s->view.w * TD_CHANNEL_BLOCK <= TD_MAX_PLACES &&
+           s->inputs / s->groups <= TD_CHANNEL_BLOCK &&
+           reaches(&s->window.x, layer->shape.w, s->view.w) &&
+           reaches(&s->window.y, layer->shape.h, s->view.h);
+}
+
 static bool can_slide(const td_plan *p, const td_layer *layer, const td_synapses *s) {
     return has_events(p, s) && s->view.w * TD_CHANNEL_BLOCK <= TD_MAX_PLACES &&
-           slides_along(&s->window.y, layer->shape.h, s->view.h) &&
-           slides_along(&s->window.x, layer->shape.w, s->view.w);
+           s->window.y.kernel == 3 && s->window.x.kernel == 3 &&
+           reaches(&s->window.y, layer->shape.h, s->view.h) &&
+           reaches(&s->window.x, layer->shape.w, s->view.w);
 }
 
 static bool can_gather(const td_plan *p, const td_synapses *s) {
-    return has_events(p, s) && s->window.x.dilation == 1 && s->window.y.kernel <= TD_MAX_ROWS &&
+    return has_events(p, s) && s->window.x.dilation == 1 &&
            (int64_t)s->view.w * list_block(s) <= TD_MAX_PLACES;
 }
 
@@ -80,9 +90,12 @@ static double predict(const td_plan *p, const td_layer *layer, const td_synapses
     switch (form) {
     case TD_FORM_SLIDE:
         return (double)plane_of(s->view) * (inputs * density * 11.0 / 2.0 + blocks * SLIDE_PIXEL);
+    case TD_FORM_SCATTER: /* a load and a store of each sum, and the weights */
+        return (double)plane_of(s->view) *
+               (inputs * density * (taps * (r + 0.5) + 10.0) + SCATTER_PIXEL);
     case TD_FORM_GATHER: {
         double runs = taps > 1.0 ? rows * blocks : 1.0;
-        return pixels * (taps * inputs * density * (r + 2.0) / 2.0 * 1.1 + runs * GATHER_RUN + r);
+        return pixels * (taps * inputs * density * (r + 2.0) / 2.0 * 1.1 + runs * (GATHER_RUN + r));
     }
     case TD_FORM_DENSE: {
         int tiles = ceil_div(layer->shape.w, p->kernels->dense_sums / registers);
@@ -138,32 +151,39 @@ static choice choose(const td_plan *p, const td_layer *layer, const td_synapses 
     if (can_gather(p, s)) {
         consider(&best, p, layer, s, TD_FORM_GATHER, gather_registers(p, s), density);
     }
+    if (can_scatter(p, layer, s)) {
+        consider(&best, p, layer, s, TD_FORM_SCATTER, TD_MAX_REGISTERS, density);
+    }
     if (can_slide(p, layer, s)) {
         consider(&best, p, layer, s, TD_FORM_SLIDE, 1, density);
     }
     return best;
 }
 
-/* The form of a population where another has chosen the registers. */
+/* The form of a population where another has chosen the registers: the quickest of those that take
+ * as many. */
 static td_form form_for(const td_plan *p, const td_layer *layer, const td_synapses *s,
                         int registers, double density) {
     if (is_channelwise(s)) {
         return TD_FORM_CHANNELS;
     }
-    bool dense = registers <= p->kernels->dense_registers;
-    if (registers == 1 && can_slide(p, layer, s)) {
-        return !dense || predict(p, layer, s, TD_FORM_SLIDE, 1, density) <
-                             predict(p, layer, s, TD_FORM_DENSE, 1, density)
-                   ? TD_FORM_SLIDE
-                   : TD_FORM_DENSE;
+    const struct {
+        td_form form;
+        bool possible;
+    } forms[] = {{TD_FORM_DENSE, registers <= p->kernels->dense_registers},
+                 {TD_FORM_GATHER, can_gather(p, s)},
+                 {TD_FORM_SCATTER, can_scatter(p, layer, s)},
+                 {TD_FORM_SLIDE, registers == 1 && can_slide(p, layer, s)}};
+    td_form best = TD_FORM_DENSE;
+    double least = -1.0;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        double cycles = predict(p, layer, s, forms[i].form, registers, density);
+        if (forms[i].possible && (least < 0.0 || cycles < least)) {
+            best = forms[i].form;
+            least = cycles;
+        }
     }
-    if (!can_gather(p, s)) {
-        return TD_FORM_DENSE;
-    }
-    return !dense || predict(p, layer, s, TD_FORM_GATHER, registers, density) <
-                         predict(p, layer, s, TD_FORM_DENSE, registers, density)
-               ? TD_FORM_GATHER
-               : TD_FORM_DENSE;
+    return best;
 }
 
 static uint64_t weight_count(const td_synapses *s, const td_layer *layer) {
@@ -325,7 +345,8 @@ static void pack_channels(float *to, const td_synapses *s, const td_block *block
  * slides, the channels of one tap otherwise. */
 static size_t packed_row(const td_route *route, size_t b, size_t k, size_t c, size_t window) {
     size_t block = (size_t)route->block;
-    size_t inner = route->form == TD_FORM_SLIDE ? c * window + k : k * block + c;
+    bool by_channel = route->form == TD_FORM_SLIDE || route->form == TD_FORM_SCATTER;
+    size_t inner = by_channel ? c * window + k : k * block + c;
     return b * block * window + inner;
 }
 

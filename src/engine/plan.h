@@ -7,12 +7,14 @@
 /* Channels of a layer's spike times are padded to a multiple of this: [H][W][pitch]. Fewer lie
  * close together, so that the taps of a kernel row are one run. */
 #define TD_CHANNEL_PITCH 16
-/* Output pixels of margin on both sides of a row of sums: slides reach over the border. */
-#define TD_MARGIN 2
+/* Output pixels of margin on both sides of a row of sums: slides and scatters reach over the
+ * border.
+ */
+#define TD_MARGIN 6
 
 /* Whether a population is read as lists of events. */
 static inline bool td_form_lists(td_form form) {
-    return form == TD_FORM_SLIDE || form == TD_FORM_GATHER;
+    return form == TD_FORM_SLIDE || form == TD_FORM_SCATTER || form == TD_FORM_GATHER;
 }
 
 static inline size_t td_pitch(int channels) {
@@ -40,11 +42,12 @@ typedef struct td_route {
 /* Neurons of neighbouring channels, computed together: those of one or more registers. */
 typedef struct td_block {
     int first, outputs, registers;
-    const float *bias;     /* [registers * lanes], or of every neuron [H * W][registers * lanes] */
-    const float **weights; /* [routes] [blocks][kh][kw][block][registers * lanes], for slides
-                            * [blocks][block][3][3][lanes]; NULL where the
-                            * population does not reach these neurons */
-    const int *groups;     /* [routes] the group of inputs that does */
+    const float *bias; /* [registers * lanes], or of every neuron [H * W][registers * lanes] */
+    const float *
+        *weights; /* [routes] [blocks][kh][kw][block][registers * lanes], for slides and scatters
+                   * [blocks][block][kh][kw][..]; NULL where the
+                   * population does not reach these neurons */
+    const int *groups; /* [routes] the group of inputs that does */
 } td_block;
 
 typedef struct td_layer_plan {

@@ -13,7 +13,7 @@
 
 typedef struct tally {
     size_t networks, neurons, wrong;
-    size_t forms[4];
+    size_t forms[5];
 } tally;
 
 static void count_forms(const td_network *n, const td_plan *plan, tally *sum) {
@@ -125,12 +125,14 @@ static void test_networks(tdsnn_context *ctx, const char *what, int count,
         options.rounding = (tdsnn_rounding)(seed % 3);
         run_random(ctx, (uint64_t)seed, &options, &sum);
     }
-    printf("# %s: %zu networks, %zu spike times; slide %zu, gather %zu, dense %zu, channels %zu\n",
-           what, sum.networks, sum.neurons, sum.forms[TD_FORM_SLIDE], sum.forms[TD_FORM_GATHER],
-           sum.forms[TD_FORM_DENSE], sum.forms[TD_FORM_CHANNELS]);
+    printf("# %s: %zu networks, %zu spike times; slide %zu, scatter %zu, gather %zu, dense %zu, "
+           "channels %zu\n",
+           what, sum.networks, sum.neurons, sum.forms[TD_FORM_SLIDE], sum.forms[TD_FORM_SCATTER],
+           sum.forms[TD_FORM_GATHER], sum.forms[TD_FORM_DENSE], sum.forms[TD_FORM_CHANNELS]);
     ok(sum.neurons > 10000, "%s: the networks are not trivial", what);
     ok(sum.wrong == 0, "%s: spike times and logits have the reference's bits", what);
-    ok(!options.wide || (sum.forms[0] > 0 && sum.forms[1] > 0 && sum.forms[2] > 0),
+    ok(!options.wide || (sum.forms[TD_FORM_SLIDE] > 0 && sum.forms[TD_FORM_SCATTER] > 0 &&
+                         sum.forms[TD_FORM_GATHER] > 0 && sum.forms[TD_FORM_DENSE] > 0),
        "%s: every form was chosen somewhere", what);
 }
 

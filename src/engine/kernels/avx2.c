@@ -7,7 +7,7 @@
 #define VARIANT avx2
 #define LANES 8
 #define DENSE_SUMS 12
-#define DENSE_REGISTERS 2
+#define DENSE_REGISTERS 3
 
 typedef __m256 vec;
 #define vec_load(from) _mm256_loadu_ps(from)

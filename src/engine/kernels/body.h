@@ -58,33 +58,95 @@ ALWAYS void store_sums(float *to, const vec *sum, const int registers) {
 /* ---------------------------------------------------------------------------------------- gather
  * One output pixel's sums stay in registers; the events of the taps of a kernel row are one run.
  */
-ALWAYS void gather_row(const td_gather_job *j, const int registers) {
+#define EVENTS_AHEAD 12
+
+/* Fetches what the event some places further on will need. */
+ALWAYS void fetch_ahead(const float *weights, const uint32_t *event, const int registers) {
+    const float *w = weights + (size_t)(event[EVENTS_AHEAD] >> 16) * (size_t)registers * LANES;
+    for (int i = 0; i < registers * LANES; i += 16) {
+        __builtin_prefetch(w + i, 0, 3);
+    }
+}
+
+ALWAYS void gather_row(const td_gather_job *j, const int registers, const bool far) {
     const ptrdiff_t outputs = (ptrdiff_t)registers * LANES;
     for (int x = 0; x < j->pixels; x++) {
         float *sums = j->sums + (size_t)x * j->sum_pitch;
         int left = x * j->stride - j->pad, right = left + j->taps;
         int from = left < 0 ? 0 : left, to = right > j->width ? j->width : right;
-        ptrdiff_t origin = (ptrdiff_t)left * j->block;
+        if (from >= to) {
+            continue;
+        }
+        const float *origin = j->weights - (ptrdiff_t)left * j->block * outputs;
+        uint32_t i = j->row.starts[from], end = j->row.starts[to];
         vec sum[TD_MAX_REGISTERS];
         load_sums(sum, sums, registers);
-        for (int k = 0; k < j->rows && from < to; k++) {
-            const td_event_row *row = &j->row[k];
-            uint32_t i = row->starts[from], end = row->starts[to];
-            for (; i < end; i++) {
-                uint32_t event = row->events[i];
-                const float *w = j->weights[k] + ((ptrdiff_t)(event >> 16) - origin) * outputs;
-                vec value = vec_set(j->table[event & 0xffff]);
-                for (int r = 0; r < registers; r++) {
-                    sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);
-                }
+        for (; i < end; i++) {
+            uint32_t event = j->row.events[i];
+            const float *w = origin + (size_t)(event >> 16) * (size_t)outputs;
+            vec value = vec_set(j->table[event & 0xffff]);
+            if (far) {
+                fetch_ahead(origin, j->row.events + i, registers);
+            }
+            for (int r = 0; r < registers; r++) {
+                sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);
             }
         }
         store_sums(sums, sum, registers);
     }
 }
 
+ALWAYS void gather_near(const td_gather_job *j, const int registers) {
+    gather_row(j, registers, false);
+}
+
+ALWAYS void gather_far(const td_gather_job *j, const int registers) {
+    gather_row(j, registers, true);
+}
+
 static void gather(const td_gather_job *job) {
-    WITH_REGISTERS(gather_row, job)
+    if (job->far) {
+        WITH_REGISTERS(gather_far, job)
+    } else {
+        WITH_REGISTERS(gather_near, job)
+    }
+}
+
+/* --------------------------------------------------------------------------------------- scatter
+ * Each event goes to the sums of all output pixels that it reaches, in memory.
+ */
+ALWAYS void scatter_event(const td_scatter_job *j, float *sums, const float *w, float value,
+                          const int registers) {
+    vec v = vec_set(value);
+    for (int k = j->first_row; k < j->end_row; k++) {
+        float *to = sums;
+        const float *from = w + (size_t)(k + 1) * j->weight_pitch;
+        for (int t = 0; t < j->taps; t++, to += j->sum_pitch) {
+            from -= registers * LANES; /* the last tap reaches the first output pixel */
+            for (int r = 0; r < registers; r++) {
+                vec sum = vec_fma(vec_load(from + r * LANES), v, vec_load(to + r * LANES));
+                vec_store(to + r * LANES, sum);
+            }
+        }
+        sums -= j->row_pitch;
+    }
+}
+
+ALWAYS void scatter_row(const td_scatter_job *j, const int registers) {
+    size_t channel = (size_t)j->kernel_rows * j->weight_pitch;
+    for (int x = 0; x < j->width; x++) {
+        uint32_t origin = (uint32_t)x * (uint32_t)j->block;
+        for (uint32_t i = j->row.starts[x]; i < j->row.starts[x + 1]; i++) {
+            uint32_t event = j->row.events[i];
+            scatter_event(j, j->sums + (size_t)x * j->sum_pitch,
+                          j->weights + (size_t)((event >> 16) - origin) * channel,
+                          j->table[event & 0xffff], registers);
+        }
+    }
+}
+
+static void scatter(const td_scatter_job *job) {
+    WITH_REGISTERS(scatter_row, job)
 }
 
 /* ----------------------------------------------------------------------------------------- slide
@@ -205,10 +267,10 @@ static void dense(const td_dense_job *job) {
     case 1:
         dense_row(job, 1);
         break;
-#if DENSE_REGISTERS > 2
     case 2:
         dense_row(job, 2);
         break;
+#if DENSE_REGISTERS > 3
     case 3:
         dense_row(job, 3);
         break;
@@ -350,6 +412,7 @@ const td_kernels TABLE_OF(VARIANT) = {
     .dense_registers = DENSE_REGISTERS,
     .dense_sums = DENSE_SUMS,
     .gather = gather,
+    .scatter = scatter,
     .slide = slide,
     .dense = dense,
     .channels = channels,

@@ -4,13 +4,12 @@
 #ifndef TD_ENGINE_KERNELS_KERNELS_H
 #define TD_ENGINE_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* The most vector registers that hold the sums of one pixel. */
 #define TD_MAX_REGISTERS 8
-/* Kernel rows that the event kernels take at once; taller windows run densely. */
-#define TD_MAX_ROWS 16
 /* Elements that kernels may read behind the end of a buffer, or write behind a list of events. */
 #define TD_SLACK 64
 
@@ -27,20 +26,38 @@ typedef struct td_event_row {
 /* The most that width * block may be, so that places fit. */
 #define TD_MAX_PLACES 65536
 
-/* Events onto one row of output pixels. */
+/* Events of one input row onto one row of output pixels, through one kernel row. */
 typedef struct td_gather_job {
     float *sums; /* [pixels], sum_pitch floats apart; registers * lanes outputs each */
     size_t sum_pitch;
     int pixels, registers;
     int width;       /* input pixels of a row */
-    int block;       /* channels of the block: the pitch of td_event_row.places */
-    int taps;        /* of a kernel row */
+    int block;       /* channels of the block: the pitch of places */
+    int taps;        /* of the kernel row */
     int stride, pad; /* output x reads the inputs x * stride - pad .. + taps - 1 */
-    int rows;        /* kernel rows that are present */
-    td_event_row row[TD_MAX_ROWS];
-    const float *weights[TD_MAX_ROWS]; /* [taps][block][registers * lanes], of each row */
-    const float *table;                /* [2 * 256] */
+    bool far;        /* the weights are many: they are fetched some events ahead */
+    td_event_row row;
+    const float *weights; /* [taps][block][registers * lanes] */
+    const float *table;   /* [2 * 256] */
 } td_gather_job;
+
+/* Events of one input row onto all output rows that it reaches, kernels of stride 1: for few
+ * events. Output rows have pixels to spare on both sides, for taps that lie outside. */
+typedef struct td_scatter_job {
+    float *sums;      /* of the output pixel that the last tap of input pixel 0 reaches, in the row
+                       * of kernel row `first_row` */
+    size_t sum_pitch; /* from one output pixel to the next */
+    size_t row_pitch; /* from one output row to the next */
+    int registers;
+    int width, block, taps;
+    int first_row, end_row; /* kernel rows whose output rows exist; sums of row k + 1 lie one output
+                             * row above those of k */
+    td_event_row row;
+    const float *weights; /* [block][kernel rows][taps][registers * lanes] */
+    size_t weight_pitch;  /* floats of one kernel row */
+    int kernel_rows;
+    const float *table;
+} td_scatter_job;
 
 /* Events of one input row onto the three output rows that a 3x3 kernel of stride 1 reaches. */
 typedef struct td_slide_job {
@@ -103,6 +120,7 @@ typedef struct td_kernels {
     int dense_registers; /* the most that `dense` takes; the others take TD_MAX_REGISTERS */
     int dense_sums;      /* pixels x registers that it sums at once, 16 pixels at most */
     void (*gather)(const td_gather_job *job);
+    void (*scatter)(const td_scatter_job *job);
     void (*slide)(const td_slide_job *job);
     void (*dense)(const td_dense_job *job);
     void (*channels)(const td_channel_job *job);

@@ -8,7 +8,7 @@
 #define VARIANT scalar
 #define LANES 4
 #define DENSE_SUMS 12
-#define DENSE_REGISTERS 2
+#define DENSE_REGISTERS 3
 
 typedef struct vec {
     float lane[LANES];
