@@ -236,6 +236,10 @@ static void list_row(const td_session *s, const td_route *route, int y, const ui
                                .block = route->block,
                                .events = (uint32_t *)row.events,
                                .starts = (uint32_t *)row.starts};
+            if (route->form == TD_FORM_SCATTER) { /* pixels lie close together */
+                job.channels = route->width * route->inputs;
+                job.width = 1;
+            }
             s->plan->kernels->list(&job);
         }
     }
@@ -391,8 +395,7 @@ static void scatter(const task *t, const td_route *route, const float *weights, 
     td_scatter_job job = {.sum_pitch = t->outputs,
                           .row_pitch = t->row,
                           .registers = t->block->registers,
-                          .width = route->width,
-                          .block = route->block,
+                          .channels = route->inputs,
                           .taps = xs->kernel,
                           .weights = weights,
                           .weight_pitch = (size_t)xs->kernel * t->outputs,

@@ -5,8 +5,7 @@
 /* What the kernels cost, in cycles of a core that loads two vectors and starts two fused
  * multiply-adds a cycle; the constants were measured (docs/performance.md). */
 #define SLIDE_PIXEL 32.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
-#define SCATTER_PIXEL 12.0
-#define GATHER_RUN 30.0 /* likewise, and the first weights are seldom near */
+#define GATHER_RUN 30.0  /* likewise, and the first weights are seldom near */
 #define DENSE_TILE 25.0
 #define LATENCY 4.0
 
@@ -58,8 +57,8 @@ static bool reaches(const td_axis *a, int outputs, int inputs) {
 }
 
 static bool can_scatter(const td_plan *p, const td_layer *layer, const td_synapses *s) {
-    return has_events(p, s) && s->view.w * TD_CHANNEL_BLOCK <= TD_MAX_PLACES &&
-           s->inputs / s->groups <= TD_CHANNEL_BLOCK &&
+    return has_events(p, s) && s->view.c < TD_CHANNEL_PITCH && s->inputs == s->view.c &&
+           s->groups == 1 && s->view.w * s->view.c <= TD_MAX_PLACES &&
            reaches(&s->window.x, layer->shape.w, s->view.w) &&
            reaches(&s->window.y, layer->shape.h, s->view.h);
 }
@@ -91,8 +90,7 @@ static double predict(const td_plan *p, const td_layer *layer, const td_synapses
     case TD_FORM_SLIDE:
         return (double)plane_of(s->view) * (inputs * density * 11.0 / 2.0 + blocks * SLIDE_PIXEL);
     case TD_FORM_SCATTER: /* a load and a store of each sum, and the weights */
-        return (double)plane_of(s->view) *
-               (inputs * density * (taps * (r + 0.5) + 10.0) + SCATTER_PIXEL);
+        return (double)plane_of(s->view) * (inputs * density * (taps * (r + 0.5) + 15.0) + inputs);
     case TD_FORM_GATHER: {
         double runs = taps > 1.0 ? rows * blocks : 1.0;
         return pixels * (taps * inputs * density * (r + 2.0) / 2.0 * 1.1 + runs * (GATHER_RUN + r));

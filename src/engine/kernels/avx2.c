@@ -77,16 +77,16 @@ static inline void encode_lanes(const search *s, const int levels, const float *
     _mm_storel_epi64((__m128i *)times, _mm_packus_epi16(words, words));
 }
 
-/* Tables of up to 32 values in registers. */
+/* Tables of up to 64 values in registers. */
 typedef struct lookup {
     const float *table;
-    bool small;
-    __m256 values[4];
+    int steps;
+    __m256 values[8];
 } lookup;
 
 static inline lookup lookup_start(const float *table, int steps) {
-    lookup l = {.table = table, .small = steps < 32};
-    for (int i = 0; i < 4; i++) {
+    lookup l = {.table = table, .steps = steps};
+    for (int i = 0; i < 8; i++) {
         l.values[i] = _mm256_loadu_ps(table + 8 * i);
     }
     return l;
@@ -94,8 +94,15 @@ static inline lookup lookup_start(const float *table, int steps) {
 
 static inline void decode_lanes(const lookup *l, const uint8_t *times, float *values) {
     __m256i time = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)times));
-    _mm256_storeu_ps(values, l->small ? look_up_32(l->values, time)
-                                      : _mm256_i32gather_ps(l->table, time, 4));
+    __m256 value;
+    if (l->steps < 32) {
+        value = look_up_32(l->values, time);
+    } else if (l->steps < 64) {
+        value = choose(look_up_32(l->values, time), look_up_32(l->values + 4, time), time, 5);
+    } else {
+        value = _mm256_i32gather_ps(l->table, time, 4);
+    }
+    _mm256_storeu_ps(values, value);
 }
 
 /* The numbers of the bits that are set: what moves chosen lanes to the front. */

@@ -133,15 +133,14 @@ ALWAYS void scatter_event(const td_scatter_job *j, float *sums, const float *w, 
 }
 
 ALWAYS void scatter_row(const td_scatter_job *j, const int registers) {
-    size_t channel = (size_t)j->kernel_rows * j->weight_pitch;
-    for (int x = 0; x < j->width; x++) {
-        uint32_t origin = (uint32_t)x * (uint32_t)j->block;
-        for (uint32_t i = j->row.starts[x]; i < j->row.starts[x + 1]; i++) {
-            uint32_t event = j->row.events[i];
-            scatter_event(j, j->sums + (size_t)x * j->sum_pitch,
-                          j->weights + (size_t)((event >> 16) - origin) * channel,
-                          j->table[event & 0xffff], registers);
-        }
+    const uint32_t channels = (uint32_t)j->channels;
+    size_t weights = (size_t)j->kernel_rows * j->weight_pitch; /* of a channel */
+    for (uint32_t i = j->row.starts[0]; i < j->row.starts[1]; i++) {
+        uint32_t event = j->row.events[i], place = event >> 16;
+        uint32_t x = channels == 1 ? place : place / channels;
+        scatter_event(j, j->sums + (size_t)x * j->sum_pitch,
+                      j->weights + (size_t)(place - x * channels) * weights,
+                      j->table[event & 0xffff], registers);
     }
 }
 

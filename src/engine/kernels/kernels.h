@@ -49,12 +49,12 @@ typedef struct td_scatter_job {
     size_t sum_pitch; /* from one output pixel to the next */
     size_t row_pitch; /* from one output row to the next */
     int registers;
-    int width, block, taps;
+    int channels, taps;
     int first_row, end_row; /* kernel rows whose output rows exist; sums of row k + 1 lie one output
                              * row above those of k */
-    td_event_row row;
-    const float *weights; /* [block][kernel rows][taps][registers * lanes] */
-    size_t weight_pitch;  /* floats of one kernel row */
+    td_event_row row;       /* listed as one pixel of width x channels */
+    const float *weights;   /* [channels][kernel rows][taps][registers * lanes] */
+    size_t weight_pitch;    /* floats of one kernel row */
     int kernel_rows;
     const float *table;
 } td_scatter_job;
