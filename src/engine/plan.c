@@ -489,6 +489,13 @@ void td_tree_fill(const tdsnn_code *code, td_tree *tree) {
             tree->nodes[(1 << level) + i] = k < code->steps ? code->thresholds[k] : INFINITY;
         }
     }
+    for (int level = 3, row = 0; level < 6; row += 1 << (level++ - 3)) {
+        for (int i = 0; i < 1 << level; i++) {
+            int below = level - 3; /* the lowest bits tell descendants of one octant apart */
+            tree->octants[row + (i & ((1 << below) - 1))][i >> below] =
+                level < tree->levels ? tree->nodes[(1 << level) + i] : INFINITY;
+        }
+    }
 }
 
 static tdsnn_status plan_code(td_plan *p, td_layer_plan *l) {

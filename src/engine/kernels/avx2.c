@@ -15,20 +15,6 @@ typedef __m256 vec;
 #define vec_set(x) _mm256_set1_ps(x)
 #define vec_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 
-/* The upper levels of a search tree in registers, nodes 1 .. 63; what is below is gathered. */
-typedef struct search {
-    const td_tree *tree;
-    __m256 nodes[8];
-} search;
-
-static inline search search_start(const td_tree *tree) {
-    search s = {.tree = tree};
-    for (int i = 0; i < 8; i++) {
-        s.nodes[i] = _mm256_loadu_ps(tree->nodes + 8 * i);
-    }
-    return s;
-}
-
 /* The lanes of `high` where bit `bit` of the index is set, else those of `low`. */
 static inline __m256 choose(__m256 low, __m256 high, __m256i index, int bit) {
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 31 - bit)));
@@ -44,34 +30,77 @@ static inline __m256 look_up_32(const __m256 *numbers, __m256i index) {
     return choose(look_up_16(numbers, index), look_up_16(numbers + 2, index), index, 4);
 }
 
-/* The thresholds of nodes that are all on one level. */
-static inline __m256 thresholds_at(const search *s, __m256i node, int level) {
-    switch (level) {
-    case 0:
-    case 1:
-    case 2:
-        return _mm256_permutevar8x32_ps(s->nodes[0], node);
-    case 3:
-        return _mm256_permutevar8x32_ps(s->nodes[1], node);
-    case 4:
-        return look_up_16(s->nodes + 2, node);
-    case 5:
-        return look_up_32(s->nodes + 4, node);
-    default:
-        return _mm256_i32gather_ps(s->tree->nodes, node, 4);
+/* The search tree as vectors: nodes 1 .. 7 in all lanes, of those below what each octant has. */
+typedef struct search {
+    const td_tree *tree;
+    __m256 top[8], octants[7];
+} search;
+
+static inline search search_start(const td_tree *tree) {
+    search s = {.tree = tree};
+    for (int i = 1; i < 8; i++) {
+        s.top[i] = _mm256_set1_ps(tree->nodes[i]);
     }
+    for (int i = 0; i < 7; i++) {
+        s.octants[i] = _mm256_loadu_ps(tree->octants[i]);
+    }
+    return s;
+}
+
+/* One step down: the time so far, 2 times or 2 times + 1. */
+static inline __m256i go_on(__m256i time, __m256 above) {
+    return _mm256_sub_epi32(_mm256_add_epi32(time, time), _mm256_castps_si256(above));
+}
+
+static inline __m256 is_above(__m256 drive, __m256 threshold) {
+    return _mm256_cmp_ps(drive, threshold, _CMP_GT_OQ);
+}
+
+/* The thresholds of the octant's nodes are looked up before it is known which of them will be
+ * needed; the compares before choose among them. So the chain of dependent steps is short. */
+static inline __m256i search_octant(const search *s, const int levels, __m256 drive,
+                                    __m256i octant) {
+    __m256 nodes[7];
+    for (int i = 0; i < 7; i++) {
+        nodes[i] = _mm256_permutevar8x32_ps(s->octants[i], octant);
+    }
+    __m256 first = is_above(drive, nodes[0]), second = first, third;
+    __m256i time = go_on(octant, first);
+    if (levels > 4) {
+        second = is_above(drive, _mm256_blendv_ps(nodes[1], nodes[2], first));
+        time = go_on(time, second);
+    }
+    if (levels > 5) {
+        third = _mm256_blendv_ps(_mm256_blendv_ps(nodes[3], nodes[4], second),
+                                 _mm256_blendv_ps(nodes[5], nodes[6], second), first);
+        time = go_on(time, is_above(drive, third));
+    }
+    for (int level = 6; level < levels; level++) {
+        __m256i node = _mm256_add_epi32(time, _mm256_set1_epi32(1 << level));
+        __m256 threshold = _mm256_i32gather_ps(s->tree->nodes, node, 4);
+        time = go_on(time, is_above(drive, threshold));
+    }
+    return time;
 }
 
 static inline void encode_lanes(const search *s, const int levels, const float *drives,
                                 uint8_t *times) {
+    const __m256 *t = s->top;
     __m256 drive = _mm256_loadu_ps(drives);
-    __m256i node = _mm256_set1_epi32(1);
-#pragma GCC unroll 8
-    for (int level = 0; level < levels; level++) {
-        __m256 above = _mm256_cmp_ps(drive, thresholds_at(s, node, level), _CMP_GT_OQ);
-        node = _mm256_sub_epi32(_mm256_add_epi32(node, node), _mm256_castps_si256(above));
+    __m256 first = is_above(drive, t[1]), second = first, third;
+    __m256i time = go_on(_mm256_setzero_si256(), first);
+    if (levels > 1) {
+        second = is_above(drive, _mm256_blendv_ps(t[2], t[3], first));
+        time = go_on(time, second);
     }
-    __m256i time = _mm256_sub_epi32(node, _mm256_set1_epi32(1 << levels));
+    if (levels > 2) {
+        third = _mm256_blendv_ps(_mm256_blendv_ps(t[4], t[5], second),
+                                 _mm256_blendv_ps(t[6], t[7], second), first);
+        time = go_on(time, is_above(drive, third));
+    }
+    if (levels > 3) {
+        time = search_octant(s, levels, drive, time);
+    }
     __m128i words =
         _mm_packus_epi32(_mm256_castsi256_si128(time), _mm256_extracti128_si256(time, 1));
     _mm_storel_epi64((__m128i *)times, _mm_packus_epi16(words, words));

@@ -101,6 +101,8 @@ typedef struct td_channel_job {
 typedef struct td_tree {
     int levels;       /* 1 .. 8 */
     float nodes[256]; /* 1 .. 2^levels - 1 are in use */
+    /* Levels 3, 4 and 5 once more: [1, 2 and 4 of them][the node's ancestor on level 3, less 8]. */
+    float octants[7][8];
 } td_tree;
 
 /* A row of spike times as a list of events. */
