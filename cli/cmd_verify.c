@@ -30,19 +30,16 @@ static const cli_option options[] = {{.kind = CLI_TEXT,
                                       .offset = offsetof(verify_arguments, limit)},
                                      {.kind = CLI_END}};
 
-static void add_counts(cli_table *table, uint64_t checked, uint64_t formula, uint64_t floating,
-                       uint64_t beyond) {
-    cli_cell(table, CLI_PLAIN, "%s", cli_count(checked).s);
-    cli_cell(table, formula > 0 ? CLI_BAD : CLI_PLAIN, "%s", cli_count(formula).s);
-    cli_cell(table, CLI_PLAIN, "%s", cli_count(floating).s);
-    cli_cell(table, beyond > 0 ? CLI_BAD : CLI_PLAIN, "%s", cli_count(beyond).s);
+/* A count of errors. */
+static void add_errors(cli_table *table, uint64_t errors) {
+    cli_cell(table, errors > 0 ? CLI_BAD : CLI_PLAIN, "%s", cli_count(errors).s);
 }
 
 static void print_layers(const tdsnn_verify_result *r) {
     cli_table table;
-    const char *const headings[] = {"layer",          "kind",          "checked",
-                                    "not as formula", "float differs", "unexplained"};
-    cli_table_start(&table, "llrrrr", headings);
+    const char *const headings[] = {"layer",        "kind",          "checked",    "not as formula",
+                                    "fast differs", "float differs", "unexplained"};
+    cli_table_start(&table, "llrrrrr", headings);
     for (int i = 0; i < r->layer_count; i++) {
         const tdsnn_verify_layer *l = &r->layers[i];
         if (strcmp(l->kind, "input") == 0) {
@@ -50,8 +47,11 @@ static void print_layers(const tdsnn_verify_result *r) {
         }
         cli_cell(&table, CLI_PLAIN, "%s", l->name);
         cli_cell(&table, CLI_PLAIN, "%s", l->kind);
-        add_counts(&table, l->neurons_checked, l->neuron_vs_formula_mismatches,
-                   l->float_vs_double_mismatches, l->float_vs_double_beyond_bound);
+        cli_cell(&table, CLI_PLAIN, "%s", cli_count(l->neurons_checked).s);
+        add_errors(&table, l->neuron_vs_formula_mismatches);
+        add_errors(&table, l->fast_vs_reference_mismatches);
+        cli_cell(&table, CLI_PLAIN, "%s", cli_count(l->float_vs_double_mismatches).s);
+        add_errors(&table, l->float_vs_double_beyond_bound);
     }
     cli_table_print(&table, stdout);
 }
@@ -74,17 +74,22 @@ static void print_result(const tdsnn_context *ctx, const verify_arguments *a,
         printf(": %s spike times of stepped neurons, all as the formula says.\n",
                cli_count(r->neurons_checked).s);
         if (r->float_vs_double_mismatches == 0) {
-            printf("The float engine's spike times are the same.\n");
+            printf("The reference engine's, in float, are the same;\n");
         } else {
-            printf("The float engine's differ in %s places, each explained by rounding.\n",
+            printf("The reference engine's, in float, differ in %s places, each explained by "
+                   "rounding;\n",
                    cli_count(r->float_vs_double_mismatches).s);
         }
+        printf("the event engine (%s) gives its bits.\n", r->isa);
     } else {
         cli_styled(stdout, CLI_BAD, "FAILED");
-        printf(": %s spike times are not as the formula says, %s differ from double by more than\n"
-               "rounding explains, and so do %s potentials at the read-out.\n",
-               cli_count(r->neuron_vs_formula_mismatches).s,
-               cli_count(r->float_vs_double_beyond_bound).s, cli_count(r->readout_mismatches).s);
+        printf(
+            ": %s spike times are not as the formula says, %s differ from double by more than\n"
+            "rounding explains, and so do %s potentials at the read-out. In %s places the event\n"
+            "engine (%s) has not the reference engine's bits.\n",
+            cli_count(r->neuron_vs_formula_mismatches).s,
+            cli_count(r->float_vs_double_beyond_bound).s, cli_count(r->readout_mismatches).s,
+            cli_count(r->fast_vs_reference_mismatches).s, r->isa);
     }
 }
 

@@ -1,4 +1,4 @@
-/* Proof: the stepped neuron, the closed form and the float engine give the same spikes. */
+/* Proof: the stepped neuron, the closed form and the float engines give the same spikes. */
 #ifndef TDSNN_VERIFY_H
 #define TDSNN_VERIFY_H
 
@@ -19,16 +19,18 @@ typedef struct tdsnn_verify_options {
 
 /* Where a check failed first: in the order of samples, layers, modes, neurons. */
 typedef struct tdsnn_verify_failure {
-    const char *check; /* "neuron against formula", "float against double", "read-out" */
+    const char *check; /* "neuron against formula", "float against double", "read-out", "fast
+                        * against reference" */
     const char *layer; /* its name */
-    const char *mode;  /* "dynamic, silent", ...; "" for float against double */
+    const char *mode;  /* "dynamic, silent", ...; "" for float against double; for fast against
+                        * reference, the fast engine's instruction set */
     size_t sample;
     int channel, y, x;             /* the neuron */
     const char *half;              /* of a signed pair: "+" or "-"; else "" */
     int time_found, time_expected; /* spike times; -1 at the read-out */
     int step;         /* the first step on which the two differ: the earlier of the times */
-    double drive;     /* A, in double */
-    double threshold; /* tau of that step; at the read-out, the value found instead of A */
+    double drive;     /* A, in double; of fast against reference the reference's logit, else 0 */
+    double threshold; /* tau of that step; at the read-out, the value found instead of `drive` */
     double bound;     /* how far rounding may part them: gamma_m (|b| + sum |w| v); 0: not at all */
 } tdsnn_verify_failure;
 
@@ -38,6 +40,7 @@ typedef struct tdsnn_verify_layer {
                                * input without a code, not spiking and not checked */
     uint64_t neurons_checked; /* neurons x samples x modes; at the read-out, potentials */
     uint64_t neuron_vs_formula_mismatches;
+    uint64_t fast_vs_reference_mismatches; /* spike times, or logits: their bits */
     uint64_t float_vs_double_mismatches;   /* all of them, within the bound or not */
     uint64_t float_vs_double_beyond_bound; /* those that are errors */
 } tdsnn_verify_layer;
@@ -47,6 +50,8 @@ typedef struct tdsnn_verify_result {
     int mode_count; /* 4 at offset 0 (fixed or dynamic, silent or all-firing), 2 at offset 1 */
     uint64_t neurons_checked; /* of hidden layers, max-pools included */
     uint64_t neuron_vs_formula_mismatches;
+    uint64_t fast_vs_reference_mismatches; /* spike times and logits of the event engine */
+    const char *isa;                       /* of its kernels: "scalar", "avx2", ... */
     uint64_t float_vs_double_mismatches;   /* of spike times, within the bound or not */
     uint64_t float_vs_double_beyond_bound; /* those beyond it, and logits beyond theirs */
     uint64_t readout_mismatches;           /* potentials against the formula beyond rounding */

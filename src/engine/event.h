@@ -28,6 +28,9 @@ tdsnn_status td_plan_create(tdsnn_context *ctx, const td_network *network,
                             const td_kernels *kernels, const double *densities, td_plan **plan);
 void td_plan_destroy(td_plan *plan);
 
+/* The name of its kernels. */
+const char *td_plan_kernels(const td_plan *plan);
+
 /* What `info --plan` shows of population `index` of a layer. */
 typedef struct td_plan_row {
     td_form form;

@@ -620,6 +620,10 @@ void td_plan_destroy(td_plan *p) {
     }
 }
 
+const char *td_plan_kernels(const td_plan *p) {
+    return p->kernels->name;
+}
+
 td_plan_row td_plan_describe(const td_plan *p, int layer, int index) {
     const td_layer_plan *l = &p->layers[layer];
     const td_route *route = &l->routes[index];

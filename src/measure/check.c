@@ -22,6 +22,9 @@ struct td_checker {
     const td_network *network;
     td_activity *activity;
     td_reference *reference;
+    td_session *session; /* of the event engine, and what it leaves behind */
+    td_activity *fast;
+    const char *kernels;
     td_clock_layer **clocks; /* [layer]; NULL where there is nothing to step */
     td_exact_drive *drives;  /* [value] of the layer at hand */
     uint8_t *expected;       /* [neuron] spike times by the formula */
@@ -97,13 +100,20 @@ static tdsnn_status allocate(td_checker *c) {
     return TDSNN_OK;
 }
 
-static tdsnn_status create(tdsnn_context *ctx, td_checker *c, td_clock_hook hook, void *user) {
+static tdsnn_status create(tdsnn_context *ctx, td_checker *c, const td_plan *plan,
+                           td_clock_hook hook, void *user) {
     tdsnn_status status = allocate(c);
     if (status == TDSNN_OK) {
         status = td_activity_create(ctx, c->network, &c->activity);
     }
     if (status == TDSNN_OK) {
         status = td_reference_create(ctx, c->network, &c->reference);
+    }
+    if (status == TDSNN_OK) {
+        status = td_activity_create(ctx, c->network, &c->fast);
+    }
+    if (status == TDSNN_OK) {
+        status = td_session_create(ctx, plan, &c->session);
     }
     for (int i = 1; i < c->network->layer_count && status == TDSNN_OK; i++) {
         if (td_clock_can_step(c->network, i)) {
@@ -116,8 +126,8 @@ static tdsnn_status create(tdsnn_context *ctx, td_checker *c, td_clock_hook hook
     return status;
 }
 
-tdsnn_status td_checker_create(tdsnn_context *ctx, const td_network *network, td_clock_hook hook,
-                               void *user, td_checker **checker) {
+tdsnn_status td_checker_create(tdsnn_context *ctx, const td_network *network, const td_plan *plan,
+                               td_clock_hook hook, void *user, td_checker **checker) {
     td_arena *arena = td_arena_create(ctx);
     td_checker *c = arena == NULL ? NULL : td_arena_alloc(arena, 1, sizeof *c);
     if (c == NULL) {
@@ -126,7 +136,8 @@ tdsnn_status td_checker_create(tdsnn_context *ctx, const td_network *network, td
     }
     c->arena = arena;
     c->network = network;
-    tdsnn_status status = create(ctx, c, hook, user);
+    c->kernels = td_plan_kernels(plan);
+    tdsnn_status status = create(ctx, c, plan, hook, user);
     if (status != TDSNN_OK) {
         td_checker_destroy(c);
         return status;
@@ -142,6 +153,8 @@ void td_checker_destroy(td_checker *c) {
     for (int i = 0; c->clocks != NULL && i < c->network->layer_count; i++) {
         td_clock_layer_destroy(c->clocks[i]);
     }
+    td_session_destroy(c->session);
+    td_activity_destroy(c->fast);
     td_reference_destroy(c->reference);
     td_activity_destroy(c->activity);
     td_arena_destroy(c->arena);
@@ -303,6 +316,42 @@ static void check_float_logits(td_checker *c, int index) {
     }
 }
 
+/* The event engine's spike times against the reference engine's: equal or wrong. */
+static void check_fast_times(td_checker *c, int index) {
+    const td_layer *layer = &c->network->layers[index];
+    const uint8_t *fast = c->fast->times[index], *reference = c->activity->times[index];
+    size_t count = reference == NULL ? 0 : td_layer_neurons(layer);
+    for (size_t n = 0; n < count; n++) {
+        if (fast[n] != reference[n]) {
+            c->findings.layers[index].fast_vs_reference_mismatches++;
+            note(c, index, n,
+                 (tdsnn_verify_failure){.check = "fast against reference",
+                                        .mode = c->kernels,
+                                        .time_found = fast[n],
+                                        .time_expected = reference[n],
+                                        .step = fast[n] < reference[n] ? fast[n] : reference[n]});
+        }
+    }
+}
+
+/* Its logits, bit by bit. */
+static void check_fast_logits(td_checker *c, int index) {
+    for (size_t n = 0; n < (size_t)c->network->classes; n++) {
+        float fast = c->fast->logits[n], reference = c->activity->logits[n];
+        if (memcmp(&fast, &reference, sizeof fast) != 0) {
+            c->findings.layers[index].fast_vs_reference_mismatches++;
+            note(c, index, n,
+                 (tdsnn_verify_failure){.check = "fast against reference",
+                                        .mode = c->kernels,
+                                        .time_found = -1,
+                                        .time_expected = -1,
+                                        .step = -1,
+                                        .drive = reference,
+                                        .threshold = fast});
+        }
+    }
+}
+
 /* What the formula makes of the spike times given: drives, and `out`, the layer's own times. */
 static void apply_formula(td_checker *c, int index, uint8_t *const *times, uint8_t *out) {
     const td_layer *layer = &c->network->layers[index];
@@ -363,23 +412,36 @@ static int prediction_in_double(const td_checker *c) {
     return best;
 }
 
+/* All that is stepped, against the formula and in float. */
+static void check_layer(td_checker *c, int index) {
+    apply_formula(c, index, c->activity->times, c->expected);
+    check_modes(c, index);
+    if (c->network->layers[index].kind == TD_LAYER_READOUT) {
+        check_float_logits(c, index);
+    } else {
+        check_float_times(c, index);
+    }
+    continue_in_double(c, index);
+}
+
 void td_checker_run(td_checker *c, size_t sample) {
     const td_network *network = c->network;
     c->sample = sample;
     td_reference_run(c->reference, c->activity);
+    memcpy(c->fast->input, c->activity->input,
+           td_shape_count(network->layers[0].shape) * sizeof *c->fast->input);
+    td_session_run(c->session, c->fast, true);
     for (int i = 0; i < network->layer_count; i++) {
         if (c->clocks[i] == NULL) {
             follow_float(c, i);
-            continue;
-        }
-        apply_formula(c, i, c->activity->times, c->expected);
-        check_modes(c, i);
-        if (network->layers[i].kind == TD_LAYER_READOUT) {
-            check_float_logits(c, i);
         } else {
-            check_float_times(c, i);
+            check_layer(c, i);
         }
-        continue_in_double(c, i);
+        if (network->layers[i].kind == TD_LAYER_READOUT) {
+            check_fast_logits(c, i);
+        } else {
+            check_fast_times(c, i);
+        }
     }
     int in_float = td_prediction(c->activity->logits, network->classes);
     c->findings.predictions_changed += prediction_in_double(c) != in_float;

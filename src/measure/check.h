@@ -5,6 +5,7 @@
 #include <tdsnn/verify.h>
 
 #include "engine/clock.h"
+#include "engine/event.h"
 
 /* What checks have found so far. */
 typedef struct td_findings {
@@ -19,9 +20,10 @@ typedef void (*td_clock_hook)(void *user, int layer, td_clock_layer *clock);
 
 typedef struct td_checker td_checker;
 
-/* hook may be NULL. The network must outlive the checker. */
-tdsnn_status td_checker_create(tdsnn_context *ctx, const td_network *network, td_clock_hook hook,
-                               void *user, td_checker **checker);
+/* plan: of the network, what the event engine is checked with. hook may be NULL. Network and plan
+ * must outlive the checker. */
+tdsnn_status td_checker_create(tdsnn_context *ctx, const td_network *network, const td_plan *plan,
+                               td_clock_hook hook, void *user, td_checker **checker);
 void td_checker_destroy(td_checker *checker);
 
 /* Where the next sample is put, [C][H][W]. */

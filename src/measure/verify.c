@@ -17,6 +17,7 @@ typedef struct owned_result {
 typedef struct verification {
     tdsnn_context *ctx;
     const td_network *network;
+    const td_plan *plan;
     td_sample_fn read;
     const void *read_user;
     td_clock_hook hook;
@@ -29,7 +30,7 @@ static tdsnn_status check_sample(void *arg, size_t index, int thread) {
     td_checker **checker = &v->checkers[thread];
     tdsnn_status status = TDSNN_OK;
     if (*checker == NULL) {
-        status = td_checker_create(v->ctx, v->network, v->hook, v->hook_user, checker);
+        status = td_checker_create(v->ctx, v->network, v->plan, v->hook, v->hook_user, checker);
     }
     if (status == TDSNN_OK) {
         status = v->read(v->ctx, v->read_user, index, td_checker_input(*checker));
@@ -46,9 +47,11 @@ static void add_layer(tdsnn_verify_result *r, int index, const tdsnn_verify_laye
     tdsnn_verify_layer *into = &r->layers[index];
     into->neurons_checked += from->neurons_checked;
     into->neuron_vs_formula_mismatches += from->neuron_vs_formula_mismatches;
+    into->fast_vs_reference_mismatches += from->fast_vs_reference_mismatches;
     into->float_vs_double_mismatches += from->float_vs_double_mismatches;
     into->float_vs_double_beyond_bound += from->float_vs_double_beyond_bound;
     r->neuron_vs_formula_mismatches += from->neuron_vs_formula_mismatches;
+    r->fast_vs_reference_mismatches += from->fast_vs_reference_mismatches;
     r->float_vs_double_mismatches += from->float_vs_double_mismatches;
     r->float_vs_double_beyond_bound += from->float_vs_double_beyond_bound;
     if (index + 1 < r->layer_count) { /* the read-out has potentials, no spiking neurons */
@@ -85,6 +88,7 @@ static owned_result *create_result(const verification *v) {
     }
     o->result.layer_count = v->network->layer_count;
     o->result.passed = true;
+    o->result.isa = td_plan_kernels(v->plan);
     for (size_t i = 0; i < layers; i++) {
         tdsnn_verify_layer *layer = &o->result.layers[i];
         layer->kind = td_check_kind(v->network, (int)i);
@@ -108,6 +112,19 @@ void tdsnn_verify_result_free(tdsnn_verify_result *result) {
 
 /* --------------------------------------------------------------------------------------- verdict
  */
+
+/* What is wrong between the two float engines. */
+static void describe_fast(const tdsnn_verify_failure *f, char *text, size_t size) {
+    if (f->time_found < 0) {
+        snprintf(text, size, "the event engine reads %.9g where the reference engine reads %.9g",
+                 f->threshold, f->drive);
+    } else {
+        snprintf(text, size,
+                 "in the event engine it fires at %d where it fires at %d in the reference engine; "
+                 "they part at step %d",
+                 f->time_found, f->time_expected, f->step);
+    }
+}
 
 /* What is wrong, at a read-out, a pool or a LIF neuron. */
 static void describe(const tdsnn_verify_result *r, char *text, size_t size) {
@@ -136,13 +153,19 @@ static void describe(const tdsnn_verify_result *r, char *text, size_t size) {
 /* Reports the first failure: place, both times, the step on which they part. */
 static tdsnn_status report_failure(const verification *v, const tdsnn_verify_result *r) {
     const tdsnn_verify_failure *f = &r->first;
+    bool fast = strcmp(f->check, "fast against reference") == 0;
     char text[512];
-    describe(r, text, sizeof text);
+    if (fast) {
+        describe_fast(f, text, sizeof text);
+    } else {
+        describe(r, text, sizeof text);
+    }
     return td_error(v->ctx, TDSNN_ERR_CHECK,
-                    "%s: sample %zu, layer '%.80s', neuron (%d, %d, %d)%s%s%s: %s: %s. The network "
-                    "does not compute what its file says",
+                    "%s: sample %zu, layer '%.80s', neuron (%d, %d, %d)%s%s%s: %s: %s. The %s",
                     v->network->path, f->sample, f->layer, f->channel, f->y, f->x, f->half,
-                    *f->mode == '\0' ? "" : ", ", f->mode, f->check, text);
+                    *f->mode == '\0' ? "" : ", ", f->mode, f->check, text,
+                    fast ? "event engine does not give the reference engine's bits"
+                         : "network does not compute what its file says");
 }
 
 static tdsnn_status run(verification *v, size_t samples, tdsnn_verify_result *r) {
@@ -161,10 +184,10 @@ static tdsnn_status run(verification *v, size_t samples, tdsnn_verify_result *r)
     return TDSNN_OK;
 }
 
-tdsnn_status td_verify_network(tdsnn_context *ctx, const td_network *network, size_t samples,
-                               td_sample_fn read, const void *read_user, td_clock_hook hook,
-                               void *hook_user, tdsnn_verify_result **result) {
-    verification v = {ctx, network, read, read_user, hook, hook_user, NULL};
+tdsnn_status td_verify_network(tdsnn_context *ctx, const td_network *network, const td_plan *plan,
+                               size_t samples, td_sample_fn read, const void *read_user,
+                               td_clock_hook hook, void *hook_user, tdsnn_verify_result **result) {
+    verification v = {ctx, network, plan, read, read_user, hook, hook_user, NULL};
     size_t threads = (size_t)tdsnn_threads(ctx);
     owned_result *o = create_result(&v);
     v.checkers = td_alloc(ctx, threads, sizeof *v.checkers);
@@ -222,15 +245,18 @@ tdsnn_status tdsnn_verify(tdsnn_context *ctx, const tdsnn_model *model, const td
                           const tdsnn_verify_options *options, tdsnn_verify_result **result) {
     td_error_clear(ctx);
     td_program program;
-    tdsnn_status status = td_program_create(ctx, model, data, TDSNN_ENGINE_REFERENCE, &program);
+    tdsnn_status status = td_program_create(ctx, model, data, TDSNN_ENGINE_EVENT, &program);
     if (status != TDSNN_OK) {
         return status;
     }
     size_t samples = 0;
     status = prepare(ctx, model, data, options, &program, &samples);
     if (status == TDSNN_OK) {
-        status =
-            td_verify_network(ctx, program.network, samples, read_data, data, NULL, NULL, result);
+        status = td_program_plan(ctx, data, td_kernels_find(NULL), &program);
+    }
+    if (status == TDSNN_OK) {
+        status = td_verify_network(ctx, program.network, program.plan, samples, read_data, data,
+                                   NULL, NULL, result);
     }
     td_program_free(&program);
     return status;

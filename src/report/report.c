@@ -286,6 +286,7 @@ static void put_verify_layer(td_json *j, json_t *layers, const tdsnn_verify_laye
     td_json_text(j, object, "kind", layer->kind);
     td_json_integer(j, object, "neurons_checked", layer->neurons_checked);
     td_json_integer(j, object, "neuron_vs_formula_mismatches", layer->neuron_vs_formula_mismatches);
+    td_json_integer(j, object, "fast_vs_reference_mismatches", layer->fast_vs_reference_mismatches);
     td_json_integer(j, object, "float_vs_double_mismatches", layer->float_vs_double_mismatches);
     td_json_integer(j, object, "float_vs_double_beyond_bound", layer->float_vs_double_beyond_bound);
 }
@@ -299,7 +300,8 @@ tdsnn_status tdsnn_report_verify(tdsnn_context *ctx, const tdsnn_verify_result *
     td_json_integer(&j, j.root, "modes", (uint64_t)r->mode_count);
     td_json_integer(&j, j.root, "neurons_checked", r->neurons_checked);
     td_json_integer(&j, j.root, "neuron_vs_formula_mismatches", r->neuron_vs_formula_mismatches);
-    td_json_null(&j, j.root, "fast_vs_reference_mismatches"); /* there is no fast engine yet */
+    td_json_integer(&j, j.root, "fast_vs_reference_mismatches", r->fast_vs_reference_mismatches);
+    td_json_text(&j, j.root, "isa", r->isa);
     td_json_integer(&j, j.root, "float_vs_double_mismatches", r->float_vs_double_mismatches);
     td_json_integer(&j, j.root, "float_vs_double_beyond_bound", r->float_vs_double_beyond_bound);
     td_json_integer(&j, j.root, "readout_mismatches", r->readout_mismatches);

@@ -1,7 +1,8 @@
 /* What must hold of every network, on random graphs from seeds 0, 1, ...; their number may be given
  * (60): the stepped neurons are the formula in every mode, float and double part by no more than
- * rounding, the counter counts what stepping counts, two threads give the bits of one, and a file
- * gives back the graph. */
+ * rounding, the event engine gives the reference's bits with every instruction set and form, the
+ * counter counts what stepping counts, two threads give the bits of one, and a file gives back the
+ * graph. */
 #include <string.h>
 #include <unistd.h>
 
@@ -153,11 +154,28 @@ static void report_coverage(const coverage *c) {
 
 /* --------------------------------------------------------------------------------------- checks */
 
+/* Densities of all layers, which decide the forms; below 0: unknown. */
+static td_plan *make_plan(const problem *p, const td_kernels *kernels, double density) {
+    double densities[MAX_LAYERS];
+    td_plan *plan;
+    for (int i = 0; i < MAX_LAYERS; i++) {
+        densities[i] = density;
+    }
+    if (td_plan_create(ctx, p->network, kernels, density < 0.0 ? NULL : densities, &plan) !=
+        TDSNN_OK) {
+        printf("Bail out! %s\n", tdsnn_last_error(ctx));
+        exit(1);
+    }
+    return plan;
+}
+
 /* The proof; gives the neurons checked. */
 static uint64_t check_proof(const problem *p, uint64_t seed, int *wrong) {
     tdsnn_verify_result *r = NULL;
+    td_plan *plan = make_plan(p, td_kernels_find(NULL), -1.0);
     tdsnn_status status =
-        td_verify_network(ctx, p->network, SAMPLES, read_sample, p, NULL, NULL, &r);
+        td_verify_network(ctx, p->network, plan, SAMPLES, read_sample, p, NULL, NULL, &r);
+    td_plan_destroy(plan);
     if (status != TDSNN_OK || r->neuron_vs_formula_mismatches > 0) {
         printf("# seed %d: %s\n", (int)seed, tdsnn_last_error(ctx));
         td_error_clear(ctx);
@@ -252,6 +270,57 @@ static bool same_bits(const td_network *n, const td_activity *a, const td_activi
     return same;
 }
 
+/* The event engine on all samples: plans that differ from the reference. */
+static int run_plan(const problem *p, const td_plan *plan, td_activity **want, td_activity *have) {
+    td_session *session;
+    bool same = true;
+    if (td_session_create(ctx, plan, &session) != TDSNN_OK) {
+        exit(1);
+    }
+    for (int s = 0; s < SAMPLES; s++) {
+        memcpy(have->input, p->samples + (size_t)s * p->size, p->size * sizeof *have->input);
+        td_session_run(session, have, true);
+        same = same && same_bits(p->network, want[s], have);
+    }
+    td_session_destroy(session);
+    return !same;
+}
+
+/* How often each form was chosen. */
+static void count_forms(const td_network *n, const td_plan *plan, size_t *forms) {
+    for (int i = 1; i < n->layer_count; i++) {
+        for (int k = 0; k < n->layers[i].synapse_count && n->layers[i].kind != TD_LAYER_POOL; k++) {
+            forms[td_plan_describe(plan, i, k).form]++;
+        }
+    }
+}
+
+/* Every instruction set, and densities unknown, none, all. */
+static void check_event(const problem *p, uint64_t seed, size_t *forms, int *wrong) {
+    static const double densities[] = {-1.0, 0.0, 1.0};
+    td_activity *want[SAMPLES], *have;
+    const td_kernels *kernels;
+    int here;
+    run_all(p, 1, want);
+    td_activity_create(ctx, p->network, &have);
+    for (int i = 0; (kernels = td_kernels_at(i, &here)) != NULL; i++) {
+        for (int d = 0; d < 3 && here; d++) {
+            td_plan *plan = make_plan(p, kernels, densities[d]);
+            count_forms(p->network, plan, forms);
+            if (run_plan(p, plan, want, have)) {
+                printf("# seed %d: %s differs, density %g\n", (int)seed, kernels->name,
+                       densities[d]);
+                *wrong += 1;
+            }
+            td_plan_destroy(plan);
+        }
+    }
+    td_activity_destroy(have);
+    for (int s = 0; s < SAMPLES; s++) {
+        td_activity_destroy(want[s]);
+    }
+}
+
 static void check_threads(const problem *p, uint64_t seed, int *wrong) {
     td_activity *one[SAMPLES], *two[SAMPLES];
     run_all(p, 1, one);
@@ -284,7 +353,8 @@ static void check_file(const problem *p, const char *path, uint64_t seed, int *w
 
 int main(int argc, char **argv) {
     int graphs = argc > 1 ? atoi(argv[1]) : 60;
-    int unproved = 0, miscounted = 0, threaded = 0, misread = 0;
+    int unproved = 0, miscounted = 0, unequal = 0, threaded = 0, misread = 0;
+    size_t forms[5] = {0};
     char path[] = "/tmp/tdsnn-graphs-XXXXXX";
     close(mkstemp(path));
     uint64_t neurons = 0;
@@ -295,6 +365,7 @@ int main(int argc, char **argv) {
         cover(&p, &c);
         neurons += check_proof(&p, seed, &unproved);
         check_counts(&p, seed, &miscounted);
+        check_event(&p, seed, forms, &unequal);
         check_threads(&p, seed, &threaded);
         check_file(&p, path, seed, &misread);
         free_problem(&p);
@@ -307,6 +378,13 @@ int main(int argc, char **argv) {
        (unsigned long long)neurons, unproved, graphs);
     ok(miscounted == 0, "counts are those of the stepped neurons: %d of %d graphs differ",
        miscounted, graphs);
+    bool all = true;
+    for (int i = 0; i < 5; i++) {
+        printf("# %s: %zu populations\n", td_form_name((td_form)i), forms[i]);
+        all = all && forms[i] > 0;
+    }
+    ok(unequal == 0 && all,
+       "the event engine has the reference's bits in every form: %d plans differ", unequal);
     ok(threaded == 0, "one thread and two give the same bits: %d samples differ", threaded);
     ok(misread == 0, "files give back the graphs bit for bit: %d of %d differ", misread, graphs);
     tdsnn_context_destroy(ctx);

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/plan.h"
 #include "measure/formula.h"
 #include "mnist_network.h"
 #include "random_network.h"
@@ -47,14 +48,33 @@ static tdsnn_status read_sample(tdsnn_context *c, const void *user, size_t index
     return TDSNN_OK;
 }
 
+static td_plan *make_plan(const td_network *network) {
+    td_plan *plan;
+    if (td_plan_create(ctx, network, td_kernels_find(NULL), NULL, &plan) != TDSNN_OK) {
+        exit(1);
+    }
+    return plan;
+}
+
+/* Verify with any samples. */
+static tdsnn_status verify_samples(const problem *p, td_sample_fn read, const void *read_user,
+                                   td_clock_hook hook, void *user, tdsnn_verify_result **result) {
+    td_plan *plan = make_plan(p->network);
+    td_error_clear(ctx);
+    tdsnn_status status =
+        td_verify_network(ctx, p->network, plan, SAMPLES, read, read_user, hook, user, result);
+    td_plan_destroy(plan);
+    return status;
+}
+
 static tdsnn_status verify(const problem *p, td_clock_hook hook, void *user,
                            tdsnn_verify_result **result) {
-    td_error_clear(ctx);
-    return td_verify_network(ctx, p->network, SAMPLES, read_sample, p, hook, user, result);
+    return verify_samples(p, read_sample, p, hook, user, result);
 }
 
 static void test_sound(int offset, tdsnn_rounding rounding, bool biases, bool ties) {
     uint64_t neurons = 0, mismatches = 0, parted = 0, beyond = 0, readouts = 0, failed = 0;
+    uint64_t fast = 0;
     uint64_t expected = 0;
     for (uint64_t seed = 0; seed < 40; seed++) {
         random_network_options options = {.offset = offset,
@@ -76,13 +96,14 @@ static void test_sound(int offset, tdsnn_rounding rounding, bool biases, bool ti
         }
         neurons += r->neurons_checked;
         mismatches += r->neuron_vs_formula_mismatches;
+        fast += r->fast_vs_reference_mismatches;
         parted += r->float_vs_double_mismatches;
         beyond += r->float_vs_double_beyond_bound;
         readouts += r->readout_mismatches;
         tdsnn_verify_result_free(r);
         free_problem(&p);
     }
-    ok(failed == 0 && mismatches + beyond + readouts == 0 && neurons == expected,
+    ok(failed == 0 && mismatches + fast + beyond + readouts == 0 && neurons == expected,
        "offset %d, rounding %d, biases %d, ties %d, seeds 0 .. 39: %d of %d neurons differ, %d "
        "float "
        "against double",
@@ -274,6 +295,135 @@ static void test_fault(td_clock_fault fault, const char *what) {
        "%s: %d of %d faults found and named (seeds from 1000, %d places tried)", what, found,
        changed, tried);
     ok(passed == unchanged, "%s: %d of %d faults without effect raise no alarm", what, passed,
+       unchanged);
+}
+
+/* ------------------------------------------------------------------------ fast against reference
+ */
+
+/* Flips the sign or the lowest exponent bit of one weight of a plan's packed copy. */
+static bool damage(td_plan *plan, td_random *r) {
+    const td_layer_plan *l =
+        &plan->layers[td_random_below(r, (uint64_t)plan->network->layer_count)];
+    if (l->block_count == 0) {
+        return false;
+    }
+    const td_block *block = &l->blocks[td_random_below(r, (uint64_t)l->block_count)];
+    const float *weights = block->weights[td_random_below(r, (uint64_t)l->route_count)];
+    if (weights == NULL) {
+        return false;
+    }
+    uint32_t bits;
+    float *weight = (float *)&weights[td_random_below(r, (uint64_t)block->outputs)];
+    memcpy(&bits, weight, sizeof bits);
+    bits ^= td_random_below(r, 2) == 0 ? 0x80000000u : 0x00800000u;
+    memcpy(weight, &bits, sizeof bits);
+    return true;
+}
+
+/* The first difference that the plan's runs show, in the order of samples, layers, neurons. */
+typedef struct difference {
+    bool found;
+    size_t sample, neuron;
+    int layer, fast, reference; /* spike times; -1 of logits */
+} difference;
+
+static void compare_sample(const td_network *n, const td_activity *fast,
+                           const td_activity *reference, difference *d) {
+    for (int i = 0; i < n->layer_count && !d->found; i++) {
+        bool readout = n->layers[i].kind == TD_LAYER_READOUT;
+        size_t count = td_layer_neurons(&n->layers[i]);
+        for (size_t k = 0; k < count && !d->found; k++) {
+            bool same = readout
+                            ? memcmp(&fast->logits[k], &reference->logits[k], sizeof(float)) == 0
+                            : fast->times[i][k] == reference->times[i][k];
+            d->found = !same;
+            d->layer = i;
+            d->neuron = k;
+            d->fast = readout ? -1 : fast->times[i][k];
+            d->reference = readout ? -1 : reference->times[i][k];
+        }
+    }
+}
+
+static difference run_both(const problem *p, const td_plan *plan) {
+    td_activity *fast, *reference;
+    td_session *session;
+    td_reference *sound;
+    td_activity_create(ctx, p->network, &fast);
+    td_activity_create(ctx, p->network, &reference);
+    td_session_create(ctx, plan, &session);
+    td_reference_create(ctx, p->network, &sound);
+    difference d = {0};
+    for (size_t s = 0; s < SAMPLES && !d.found; s++) {
+        memcpy(fast->input, p->samples + s * p->size, p->size * sizeof *fast->input);
+        memcpy(reference->input, fast->input, p->size * sizeof *fast->input);
+        td_session_run(session, fast, true);
+        td_reference_run(sound, reference);
+        d.sample = s;
+        compare_sample(p->network, fast, reference, &d);
+    }
+    td_reference_destroy(sound);
+    td_session_destroy(session);
+    td_activity_destroy(reference);
+    td_activity_destroy(fast);
+    return d;
+}
+
+/* Whether verify finds exactly that. */
+static bool names_difference(const problem *p, const td_plan *plan, const difference *d) {
+    tdsnn_verify_result *r;
+    td_error_clear(ctx);
+    if (td_verify_network(ctx, p->network, plan, SAMPLES, read_sample, p, NULL, NULL, &r) !=
+        TDSNN_ERR_CHECK) {
+        return false;
+    }
+    const tdsnn_verify_failure *f = &r->first;
+    const td_layer *layer = &p->network->layers[d->layer];
+    size_t place =
+        ((size_t)f->channel * (size_t)layer->shape.h + (size_t)f->y) * (size_t)layer->shape.w +
+        (size_t)f->x;
+    place += strcmp(f->half, "-") == 0 ? td_shape_count(layer->shape) : 0;
+    bool same = !r->passed && strcmp(f->check, "fast against reference") == 0 &&
+                f->sample == d->sample && strcmp(f->layer, layer->name) == 0 &&
+                place == d->neuron && f->time_found == d->fast &&
+                f->time_expected == d->reference && r->fast_vs_reference_mismatches > 0 &&
+                r->neuron_vs_formula_mismatches == 0 && r->float_vs_double_beyond_bound == 0 &&
+                strstr(tdsnn_last_error(ctx), "fast against reference: ") != NULL;
+    tdsnn_verify_result_free(r);
+    return same;
+}
+
+/* A weight of the event engine's packed copy that changes a spike time or a logit is found and the
+ * first neuron named; one that changes nothing raises no alarm. */
+static void test_fast_fault(void) {
+    int changed = 0, found = 0, times = 0, unchanged = 0, passed = 0;
+    for (uint64_t seed = 0; seed < 120; seed++) {
+        random_network_options options = {.biases = true, .one_leak = true};
+        problem p = make_problem(5000 + seed, &options);
+        td_plan *plan = make_plan(p.network);
+        td_random r;
+        td_random_seed(&r, seed, 700);
+        if (damage(plan, &r)) {
+            difference d = run_both(&p, plan);
+            tdsnn_verify_result *result;
+            changed += d.found;
+            unchanged += !d.found;
+            times += d.found && d.fast >= 0;
+            found += d.found && names_difference(&p, plan, &d);
+            if (!d.found) {
+                passed += td_verify_network(ctx, p.network, plan, SAMPLES, read_sample, &p, NULL,
+                                            NULL, &result) == TDSNN_OK;
+                tdsnn_verify_result_free(result);
+            }
+        }
+        td_plan_destroy(plan);
+        free_problem(&p);
+    }
+    ok(changed >= 20 && times >= 10 && changed - times >= 10 && found == changed,
+       "a weight of the event engine: %d of %d faults found and named, %d of them at spike times",
+       found, changed, times);
+    ok(unchanged > 0 && passed == unchanged, "%d of %d without effect raise no alarm", passed,
        unchanged);
 }
 
@@ -474,9 +624,7 @@ static void test_order(void) {
             gated_problem g = {p, begun};
             tdsnn_verify_result *r;
             tdsnn_set_threads(ctx, 2);
-            td_error_clear(ctx);
-            tried = td_verify_network(ctx, p.network, SAMPLES, gated_read, &g, apply_mutation, &m,
-                                      &r) == TDSNN_ERR_CHECK;
+            tried = verify_samples(&p, gated_read, &g, apply_mutation, &m, &r) == TDSNN_ERR_CHECK;
             right = r->first.sample == 1;
             tdsnn_verify_result_free(r);
             tdsnn_set_threads(ctx, 0);
@@ -503,10 +651,7 @@ static void test_call(void) {
     random_network_options options = {.biases = true};
     problem p = make_problem(1, &options);
     tdsnn_verify_result *r = NULL;
-    td_error_clear(ctx);
-    ok(td_verify_network(ctx, p.network, SAMPLES, broken_read, NULL, NULL, NULL, &r) ==
-               TDSNN_ERR_INPUT &&
-           r == NULL,
+    ok(verify_samples(&p, broken_read, NULL, NULL, NULL, &r) == TDSNN_ERR_INPUT && r == NULL,
        "data that cannot be read: %s", tdsnn_last_error(ctx));
     bool asked = false;
     tdsnn_set_progress(ctx, cancel, &asked);
@@ -614,6 +759,7 @@ int main(void) {
     test_fault(TD_FAULT_THRESHOLD, "exponent bit of a threshold");
     test_fault(TD_FAULT_TICK, "a tick by 10 %");
     test_fault(TD_FAULT_ARRIVAL, "an arrival by one step");
+    test_fast_fault();
     test_float_fault();
     test_rounding();
     test_threads();
