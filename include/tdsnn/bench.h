@@ -13,7 +13,8 @@ extern "C" {
 typedef struct tdsnn_bench_options {
     size_t size;     /* sizeof(tdsnn_bench_options) */
     size_t samples;  /* distinct ones, run again and again; default 16 */
-    int batch;       /* samples a run; default 1. Larger ones are spread over the threads */
+    int batch;       /* samples a run; default 1, with all threads inside the layers. Larger ones
+                      * are spread over the threads */
     const char *isa; /* of both sides: "avx2", "avx512"; NULL: what the processor has */
     double seconds;  /* how long to measure; default 5 */
 } tdsnn_bench_options;

@@ -51,7 +51,7 @@ static tdsnn_status worker_create(const pass *p, worker *w) {
         w->input = td_alloc(p->ctx, td_shape_count(p->graph->nodes[0].shape), sizeof *w->input);
         return w->input == NULL ? TDSNN_ERR_RUNTIME : td_dense_create(p->ctx, p->dense, &w->dense);
     }
-    tdsnn_status status = td_session_create(p->ctx, p->events, &w->session);
+    tdsnn_status status = td_session_create(p->ctx, p->events, 1, &w->session);
     return status != TDSNN_OK ? status : td_activity_create(p->ctx, p->network, &w->activity);
 }
 

@@ -5,19 +5,27 @@
 #include "base/clock.h"
 #include "engine/fma_row.h"
 #include "engine/plan.h"
+#include "engine/team.h"
+
+/* What one thread of a session writes alone. */
+typedef struct scratch {
+    float *sums;
+    float *row; /* two rows of values */
+} scratch;
 
 /* Spike times are [H][W][pitch], channels innermost; so are the values that layers read. Neurons
  * are computed block by block (td_block); the sums of a block's neurons over the whole plane are
- * small enough to stay near. */
+ * small enough to stay near. Threads share a layer's work by rows and blocks. */
 struct td_session {
     const td_plan *plan;
+    int threads;
+    td_team *team;
+    scratch *scratch; /* [threads] */
     uint8_t *times;
-    /* scratch of the layer under way */
+    /* of the layer under way */
     uint8_t *flat; /* spike times in the order of a Flatten */
     float *values; /* what its populations' spikes stand for, where they are read densely */
-    float *row;    /* two rows of values */
     uint32_t *events, *starts;
-    float *sums;
     double *seconds; /* [layer_count] or NULL: see td_session_profile */
 };
 
@@ -35,19 +43,26 @@ static tdsnn_status fill(tdsnn_context *ctx, td_session *s) {
     s->values = td_alloc(ctx, p->values_size + TD_SLACK, sizeof *s->values);
     s->events = td_alloc(ctx, p->events_size + TD_SLACK, sizeof *s->events);
     s->starts = td_alloc(ctx, p->starts_size, sizeof *s->starts);
-    s->sums = td_alloc(ctx, p->sums_size + TD_SLACK, sizeof *s->sums);
-    s->row = td_alloc(ctx, 2 * p->row_size + TD_SLACK, sizeof *s->row);
+    s->scratch = td_alloc(ctx, (size_t)s->threads, sizeof *s->scratch);
     bool made = s->times != NULL && s->flat != NULL && s->values != NULL && s->events != NULL &&
-                s->starts != NULL && s->sums != NULL && s->row != NULL;
-    return made ? TDSNN_OK : TDSNN_ERR_RUNTIME;
+                s->starts != NULL && s->scratch != NULL;
+    for (int i = 0; i < s->threads && made; i++) {
+        scratch *own = &s->scratch[i];
+        own->sums = td_alloc(ctx, p->sums_size + TD_SLACK, sizeof *own->sums);
+        own->row = td_alloc(ctx, 2 * p->row_size + TD_SLACK, sizeof *own->row);
+        made = own->sums != NULL && own->row != NULL;
+    }
+    return made ? td_team_create(ctx, s->threads, &s->team) : TDSNN_ERR_RUNTIME;
 }
 
-tdsnn_status td_session_create(tdsnn_context *ctx, const td_plan *plan, td_session **session) {
+tdsnn_status td_session_create(tdsnn_context *ctx, const td_plan *plan, int threads,
+                               td_session **session) {
     td_session *s = td_alloc(ctx, 1, sizeof *s);
     if (s == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
     s->plan = plan;
+    s->threads = threads;
     if (fill(ctx, s) != TDSNN_OK) {
         td_session_destroy(s);
         return TDSNN_ERR_RUNTIME;
@@ -60,13 +75,17 @@ void td_session_destroy(td_session *s) {
     if (s == NULL) {
         return;
     }
+    td_team_destroy(s->team);
+    for (int i = 0; s->scratch != NULL && i < s->threads; i++) {
+        td_free(s->scratch[i].sums);
+        td_free(s->scratch[i].row);
+    }
+    td_free(s->scratch);
     td_free(s->times);
     td_free(s->values);
     td_free(s->flat);
     td_free(s->events);
     td_free(s->starts);
-    td_free(s->sums);
-    td_free(s->row);
     td_free(s);
 }
 
@@ -84,7 +103,8 @@ static void read_analog(const float *input, td_shape shape, int y, size_t pitch,
 }
 
 /* Row y of a layer's values, [W][pitch]. */
-static void read_row(const td_session *s, int layer, const float *input, int y, float *to) {
+static void read_row(const td_session *s, const scratch *own, int layer, const float *input, int y,
+                     float *to) {
     const td_layer_plan *l = &s->plan->layers[layer];
     td_shape shape = l->layer->shape;
     size_t pitch = td_pitch(shape.c), count = (size_t)shape.w * pitch;
@@ -96,7 +116,7 @@ static void read_row(const td_session *s, int layer, const float *input, int y, 
     int steps = l->layer->code->steps;
     s->plan->kernels->decode(l->table, steps, times, to, count);
     if (l->layer->pair) {
-        float *negative = s->row;
+        float *negative = own->row;
         s->plan->kernels->decode(l->layer->negative_values, steps, times + (size_t)shape.h * count,
                                  negative, count);
         for (size_t i = 0; i < count; i++) {
@@ -144,19 +164,27 @@ static void flatten(const float *values, td_shape from, float *to) {
     }
 }
 
+/* Whether the view has another order than the values that are there, spike times or averages. */
+static bool is_flattened(const td_session *s, const td_route *route) {
+    const td_synapses *syn = route->synapses;
+    td_shape from = s->plan->network->layers[syn->source].shape;
+    return syn->view.flat && plane_of(syn->averages ? syn->averaged : from) > 1;
+}
+
 /* Averages, and what stands behind a Flatten: the view, [h][w][td_pitch]; NULL where it is the
  * source's own rows. */
-static const float *read_whole(const td_session *s, const td_route *route, const float *input) {
+static const float *read_whole(const td_session *s, const scratch *own, const td_route *route,
+                               const float *input) {
     const td_synapses *syn = route->synapses;
     td_shape from = s->plan->network->layers[syn->source].shape;
     size_t row = (size_t)from.w * td_pitch(from.c);
-    bool flat = syn->view.flat && plane_of(syn->averages ? syn->averaged : from) > 1;
+    bool flat = is_flattened(s, route);
     if (!syn->averages && !flat) {
         return NULL;
     }
     float *values = s->values + route->whole;
     for (int y = 0; y < from.h; y++) {
-        read_row(s, syn->source, input, y, values + (size_t)y * row);
+        read_row(s, own, syn->source, input, y, values + (size_t)y * row);
     }
     if (syn->averages) {
         float *averages = values + (size_t)from.h * row + TD_SLACK;
@@ -171,37 +199,42 @@ static const float *read_whole(const td_session *s, const td_route *route, const
     return values;
 }
 
-/* Zeros around the view. */
-static void pad(const td_route *route, td_shape view, float *values) {
+/* Zeros around the view's rows first .. end - 1; above and below it too, where these are its first
+ * and last. */
+static void pad(const td_route *route, int first, int end, float *values) {
+    int height = route->synapses->view.h;
     size_t row = (size_t)route->width * route->pitch, left = (size_t)route->left * route->pitch;
-    size_t inner = (size_t)view.w * route->pitch;
-    for (int y = 0; y < route->height; y++) {
-        float *to = values + (size_t)y * row;
-        bool is_view = y >= route->top && y < route->top + view.h;
-        memset(to, 0, (is_view ? left : row) * sizeof *to);
+    size_t inner = (size_t)route->synapses->view.w * route->pitch;
+    int from = first == 0 ? 0 : first + route->top;
+    int to = end == height ? route->height : end + route->top;
+    for (int y = from; y < to; y++) {
+        float *at = values + (size_t)y * row;
+        bool is_view = y >= route->top && y < route->top + height;
+        memset(at, 0, (is_view ? left : row) * sizeof *at);
         if (is_view) {
-            memset(to + left + inner, 0, (row - left - inner) * sizeof *to);
+            memset(at + left + inner, 0, (row - left - inner) * sizeof *at);
         }
     }
 }
 
-/* The values of a route that is read densely, [height][width][pitch]. */
-static void read_values(const td_session *s, const td_route *route, const float *input) {
+/* Rows of the view of a route that is read densely, [height][width][pitch]. */
+static void read_values(const td_session *s, const scratch *own, const td_route *route,
+                        const float *input, int first, int end) {
     td_shape view = route->synapses->view;
     float *values = s->values + route->values;
-    const float *whole = read_whole(s, route, input);
-    for (int y = 0; y < view.h; y++) {
+    const float *whole = read_whole(s, own, route, input);
+    for (int y = first; y < end; y++) {
         size_t place = (size_t)(y + route->top) * (size_t)route->width + (size_t)route->left;
         float *row = values + place * route->pitch;
         size_t count = (size_t)view.w * route->pitch;
         if (whole != NULL) {
             memcpy(row, whole + (size_t)y * count, count * sizeof *row);
         } else { /* may write over the beginning of the next row, which comes after it */
-            read_row(s, route->synapses->source, input, y, row);
+            read_row(s, own, route->synapses->source, input, y, row);
         }
     }
     if (route->height != view.h || route->width != view.w) {
-        pad(route, view, values);
+        pad(route, first, end, values);
     }
 }
 
@@ -210,16 +243,16 @@ static void read_values(const td_session *s, const td_route *route, const float 
 
 static td_event_row events_of(const td_session *s, const td_route *route, int y, int group,
                               int block) {
-    size_t width = (size_t)route->width;
-    size_t list =
-        ((size_t)y * (size_t)route->synapses->groups + (size_t)group) * (size_t)route->blocks +
-        (size_t)block;
-    return (td_event_row){s->events + route->events + list * width * (size_t)route->block,
-                          s->starts + route->event_starts + list * (width + 1)};
+    size_t width = (size_t)route->width, at = (size_t)y;
+    size_t lists = (size_t)route->synapses->groups * (size_t)route->blocks; /* of a row */
+    size_t list = (size_t)group * (size_t)route->blocks + (size_t)block;
+    return (td_event_row){s->events + route->events + at * td_row_events(route) +
+                              list * width * (size_t)route->block,
+                          s->starts + route->event_starts + (at * lists + list) * (width + 1)};
 }
 
 /* The lists of row y from its spike times. Each list may overwrite the first entries of the next
- * one, which is made after it. */
+ * one of the row, which is made after it. */
 static void list_row(const td_session *s, const td_route *route, int y, const uint8_t *times,
                      const uint8_t *negative, size_t pitch) {
     const td_synapses *syn = route->synapses;
@@ -255,23 +288,31 @@ static void flatten_times(const uint8_t *times, td_shape from, uint8_t *to) {
     }
 }
 
-static void list_events(const td_session *s, const td_route *route) {
-    const td_synapses *syn = route->synapses;
-    const td_layer_plan *source = &s->plan->layers[syn->source];
+/* The one list of a view behind a Flatten. */
+static void list_flattened(const td_session *s, const td_route *route, const uint8_t *times,
+                           const uint8_t *negative) {
+    td_shape from = s->plan->network->layers[route->synapses->source].shape;
+    int channels = route->synapses->view.c;
+    uint8_t *flat = s->flat + route->flat, *second = flat + channels + TD_SLACK;
+    flatten_times(times, from, flat);
+    if (negative != NULL) {
+        flatten_times(negative, from, second);
+    }
+    list_row(s, route, 0, flat, negative == NULL ? NULL : second, (size_t)channels);
+}
+
+/* The lists of rows first .. end - 1. */
+static void list_events(const td_session *s, const td_route *route, int first, int end) {
+    const td_layer_plan *source = &s->plan->layers[route->synapses->source];
     td_shape from = source->layer->shape;
     size_t row = (size_t)from.w * td_pitch(from.c), half = (size_t)from.h * row;
     const uint8_t *times = s->times + source->times;
     const uint8_t *negative = source->layer->pair ? times + half : NULL;
-    if (syn->view.flat && plane_of(from) > 1) {
-        uint8_t *flat = s->flat + route->flat, *second = flat + syn->view.c + TD_SLACK;
-        flatten_times(times, from, flat);
-        if (negative != NULL) {
-            flatten_times(negative, from, second);
-        }
-        list_row(s, route, 0, flat, negative == NULL ? NULL : second, (size_t)syn->view.c);
+    if (is_flattened(s, route)) {
+        list_flattened(s, route, times, negative);
         return;
     }
-    for (int y = 0; y < route->height; y++) {
+    for (int y = first; y < end; y++) {
         list_row(s, route, y, times + (size_t)y * row,
                  negative == NULL ? NULL : negative + (size_t)y * row, td_pitch(from.c));
     }
@@ -280,15 +321,16 @@ static void list_events(const td_session *s, const td_route *route) {
 /* ------------------------------------------------------------------------------------------- sums
  */
 
-/* One block of neurons under way. */
+/* One block of neurons under way, or some of its rows. */
 typedef struct task {
     const td_session *session;
     const td_layer_plan *layer;
     const td_block *block;
+    int first, end; /* output rows */
     size_t outputs; /* registers * lanes: floats from one pixel's sums to the next's */
     size_t row;     /* floats from one row's to the next's */
     float *sums;    /* of pixel (0, 0) */
-    float *nowhere; /* a row for outputs that do not exist */
+    float *nowhere; /* a row for outputs that do not exist, or are not of this task */
 } task;
 
 static float *sums_at(const task *t, int y) {
@@ -300,14 +342,14 @@ static void start_at_bias(const task *t) {
     const td_kernels *kernels = t->session->plan->kernels;
     const float *bias = t->block->bias;
     int registers = t->block->registers;
-    for (int y = 0; y < layer->shape.h; y++) {
+    size_t row = (size_t)layer->shape.w * t->outputs;
+    for (int y = t->first; y < t->end; y++) {
         float *sums = sums_at(t, y);
         if (!layer->event_bias_per_neuron) {
             kernels->fill(bias, registers, layer->shape.w, sums);
             continue;
         }
-        memcpy(sums, bias, (size_t)layer->shape.w * t->outputs * sizeof *sums);
-        bias += (size_t)layer->shape.w * t->outputs;
+        memcpy(sums, bias + (size_t)y * row, row * sizeof *sums);
     }
 }
 
@@ -331,11 +373,22 @@ static size_t block_weights(const task *t, const td_route *route) {
     return (size_t)w->y.kernel * (size_t)w->x.kernel * (size_t)route->block * t->outputs;
 }
 
+/* The rows of the view that the task's rows hear, at stride 1. */
+static void heard_rows(const task *t, const td_route *route, int *first, int *end) {
+    const td_axis *ys = &route->synapses->window.y;
+    int height = route->synapses->view.h;
+    int top = t->first - ys->pad_begin, bottom = t->end - ys->pad_begin + ys->kernel - 1;
+    *first = top < 0 ? 0 : top;
+    *end = bottom > height ? height : bottom;
+}
+
 static void slide(const task *t, const td_route *route, const float *weights, int group) {
     const td_synapses *s = route->synapses;
     size_t size = block_weights(t, route);
+    int first, end;
+    heard_rows(t, route, &first, &end);
     for (int b = 0; b < route->blocks; b++, weights += size) {
-        for (int y = 0; y < s->view.h; y++) {
+        for (int y = first; y < end; y++) {
             td_slide_job job = {.sum_pitch = t->outputs,
                                 .width = route->width,
                                 .block = route->block,
@@ -344,11 +397,11 @@ static void slide(const task *t, const td_route *route, const float *weights, in
                                 .table = table_of(t, route)};
             for (int k = 0; k < 3; k++) {
                 int output = y + s->window.y.pad_begin - (2 - k);
-                bool exists = output >= 0 && output < t->layer->layer->shape.h;
-                job.sums[k] = (exists ? sums_at(t, output) : t->nowhere) +
+                bool wanted = output >= t->first && output < t->end;
+                job.sums[k] = (wanted ? sums_at(t, output) : t->nowhere) +
                               (s->window.x.pad_begin - 2) * (ptrdiff_t)t->outputs;
             }
-            fetch(weights + size, size, y, s->view.h);
+            fetch(weights + size, size, y - first, end - first);
             t->session->plan->kernels->slide(&job);
         }
     }
@@ -373,13 +426,13 @@ static void gather(const task *t, const td_route *route, const float *weights, i
     for (int b = 0; b < route->blocks; b++) {
         for (int k = 0; k < ys->kernel; k++, weights += size) {
             job.weights = weights;
-            for (int y = 0; y < shape.h; y++) {
+            for (int y = t->first; y < t->end; y++) {
                 int input = td_axis_input(ys, y, k);
                 if (input >= 0 && input < s->view.h) {
                     job.sums = sums_at(t, y);
                     job.row = events_of(t->session, route, input, group, b);
                     if (!job.far) {
-                        fetch(weights + size, size, y, shape.h);
+                        fetch(weights + size, size, y - t->first, t->end - t->first);
                     }
                     t->session->plan->kernels->gather(&job);
                 }
@@ -391,7 +444,8 @@ static void gather(const task *t, const td_route *route, const float *weights, i
 static void scatter(const task *t, const td_route *route, const float *weights, int group) {
     const td_synapses *s = route->synapses;
     const td_axis *ys = &s->window.y, *xs = &s->window.x;
-    int height = t->layer->layer->shape.h;
+    int first, end;
+    heard_rows(t, route, &first, &end);
     td_scatter_job job = {.sum_pitch = t->outputs,
                           .row_pitch = t->row,
                           .registers = t->block->registers,
@@ -401,10 +455,10 @@ static void scatter(const task *t, const td_route *route, const float *weights, 
                           .weight_pitch = (size_t)xs->kernel * t->outputs,
                           .kernel_rows = ys->kernel,
                           .table = table_of(t, route)};
-    for (int y = 0; y < s->view.h; y++) {
+    for (int y = first; y < end; y++) {
         int top = y + ys->pad_begin; /* the output row of kernel row 0 */
-        job.first_row = top >= height ? top - height + 1 : 0;
-        job.end_row = top + 1 < ys->kernel ? top + 1 : ys->kernel;
+        job.first_row = top >= t->end ? top - t->end + 1 : 0;
+        job.end_row = top - t->first + 1 < ys->kernel ? top - t->first + 1 : ys->kernel;
         job.sums = sums_at(t, top - job.first_row) +
                    (xs->pad_begin - xs->kernel + 1) * (ptrdiff_t)t->outputs;
         job.row = events_of(t->session, route, y, group, 0);
@@ -421,7 +475,7 @@ static const float *first_tap(const task *t, const td_route *route, int y) {
 static void dense(const task *t, const td_route *route, const float *weights, int group) {
     const td_synapses *s = route->synapses;
     const td_axis *ys = &s->window.y, *xs = &s->window.x;
-    for (int y = 0; y < t->layer->layer->shape.h; y++) {
+    for (int y = t->first; y < t->end; y++) {
         td_dense_job job = {.sums = sums_at(t, y),
                             .sum_pitch = t->outputs,
                             .pixels = t->layer->layer->shape.w,
@@ -448,7 +502,7 @@ static void channelwise(const task *t, const td_route *route, const float *weigh
     const td_synapses *s = route->synapses;
     const td_axis *ys = &s->window.y, *xs = &s->window.x;
     int input = s->first_input + t->block->first - s->first_output;
-    for (int y = 0; y < t->layer->layer->shape.h; y++) {
+    for (int y = t->first; y < t->end; y++) {
         td_channel_job job = {.sums = sums_at(t, y),
                               .sum_pitch = t->outputs,
                               .pixels = t->layer->layer->shape.w,
@@ -494,12 +548,13 @@ static void add_population(const task *t, int index) {
 /* ----------------------------------------------------------------------------------------- finish
  */
 
-/* Spike times of one row of drives. Where the pitch has room, those of the lanes that are no
- * neurons too: whole registers are quicker. */
+/* Spike times of one row of drives. Behind the last channel, where the pitch has room, those of
+ * the lanes that are no neurons too: whole registers are quicker. */
 static void encode_row(const task *t, const float *sums, uint8_t *times) {
     const td_layer_plan *l = t->layer;
     size_t pitch = td_pitch(l->layer->shape.c);
-    bool room = (size_t)t->block->first + t->outputs <= pitch;
+    bool last = t->block->first + t->block->outputs == l->layer->shape.c;
+    bool room = last && (size_t)t->block->first + t->outputs <= pitch;
     t->session->plan->kernels->encode(&l->tree, sums, t->outputs, l->layer->shape.w,
                                       room ? (int)t->outputs : t->block->outputs, times, pitch);
 }
@@ -509,7 +564,8 @@ static void encode_block(const task *t) {
     td_shape shape = layer->shape;
     size_t row = (size_t)shape.w * td_pitch(shape.c);
     uint8_t *times = t->session->times + t->layer->times + t->block->first;
-    for (int y = 0; y < shape.h; y++, times += row) {
+    times += (size_t)t->first * row;
+    for (int y = t->first; y < t->end; y++, times += row) {
         float *sums = sums_at(t, y);
         encode_row(t, sums, times);
         if (layer->pair) {
@@ -525,8 +581,9 @@ static void encode_block(const task *t) {
 static void read_out(const task *t, float *logits) {
     td_shape shape = t->layer->layer->shape;
     for (int c = 0; c < t->block->outputs; c++) {
-        float *to = logits + (size_t)(t->block->first + c) * plane_of(shape);
-        for (int y = 0; y < shape.h; y++) {
+        float *to = logits + (size_t)(t->block->first + c) * plane_of(shape) +
+                    (size_t)t->first * (size_t)shape.w;
+        for (int y = t->first; y < t->end; y++) {
             for (int x = 0; x < shape.w; x++) {
                 *to++ = sums_at(t, y)[(size_t)x * t->outputs + (size_t)c] + 0.0f;
             }
@@ -534,13 +591,15 @@ static void read_out(const task *t, float *logits) {
     }
 }
 
-static void run_block(const td_session *s, const td_layer_plan *l, int index, float *logits) {
+/* Output rows first .. end - 1 of one block. */
+static void run_block(const td_session *s, const scratch *own, const td_layer_plan *l, int index,
+                      int first, int end, float *logits) {
     const td_block *block = &l->blocks[index];
     td_shape shape = l->layer->shape;
-    task t = {.session = s, .layer = l, .block = block};
+    task t = {.session = s, .layer = l, .block = block, .first = first, .end = end};
     t.outputs = (size_t)block->registers * (size_t)s->plan->kernels->lanes;
     t.row = ((size_t)shape.w + 2 * TD_MARGIN) * t.outputs;
-    t.sums = s->sums + TD_MARGIN * t.outputs;
+    t.sums = own->sums + TD_MARGIN * t.outputs;
     t.nowhere = t.sums + (size_t)shape.h * t.row;
     start_at_bias(&t);
     for (int k = 0; k < l->route_count; k++) {
@@ -618,7 +677,7 @@ static void pool_pixel(const td_synapses *s, const uint8_t *times, size_t pitch,
     }
 }
 
-static void run_pool(const td_session *s, const td_layer_plan *l) {
+static void run_pool(const td_session *s, const td_layer_plan *l, int first, int end) {
     const td_synapses *syn = &l->layer->synapses[0];
     const td_layer_plan *source = &s->plan->layers[syn->source];
     td_shape shape = l->layer->shape;
@@ -626,8 +685,9 @@ static void run_pool(const td_session *s, const td_layer_plan *l) {
     for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
         const uint8_t *from = s->times + source->times + syn->first_input +
                               (size_t)half * plane_of(source->layer->shape) * from_pitch;
-        uint8_t *to = s->times + l->times + (size_t)half * plane_of(shape) * pitch;
-        for (int y = 0; y < shape.h; y++) {
+        uint8_t *to = s->times + l->times +
+                      ((size_t)half * plane_of(shape) + (size_t)first * (size_t)shape.w) * pitch;
+        for (int y = first; y < end; y++) {
             for (int x = 0; x < shape.w; x++, to += pitch) {
                 pool_pixel(syn, from, from_pitch, y, x, half == 1, to);
             }
@@ -637,56 +697,150 @@ static void run_pool(const td_session *s, const td_layer_plan *l) {
 
 /* The sensor: the sample's values become spike times, a row of one channel after the other, and
  * those go where they belong, channels innermost. */
-static void encode_input(const td_session *s, const td_layer_plan *l, const float *input) {
+static void encode_input(const td_session *s, const scratch *own, const td_layer_plan *l,
+                         const float *input, int first, int end) {
     td_shape shape = l->layer->shape;
     size_t pitch = td_pitch(shape.c), width = (size_t)shape.w, row = width * pitch;
-    uint8_t *scratch = (uint8_t *)s->row;
+    float *values = own->row; /* kernels read more than there is: no more than this has */
+    uint8_t *line = (uint8_t *)(own->row + s->plan->row_size);
     for (int c = 0; c < shape.c; c++) {
-        uint8_t *times = s->times + l->times + c;
-        for (int y = 0; y < shape.h; y++, times += row, input += width) {
-            s->plan->kernels->encode(&l->tree, input, width, 1, shape.w, scratch, width);
+        for (int y = first; y < end; y++) {
+            const float *from = input + ((size_t)c * (size_t)shape.h + (size_t)y) * width;
+            uint8_t *times = s->times + l->times + (size_t)y * row + (size_t)c;
+            memcpy(values, from, width * sizeof *values);
+            s->plan->kernels->encode(&l->tree, values, width, 1, shape.w, line, width);
             for (size_t x = 0; x < width; x++) {
-                times[x * pitch] = scratch[x];
+                times[x * pitch] = line[x];
             }
         }
     }
 }
 
 /* The second neurons of a pair see the negated values. */
-static void encode_negative_input(const td_session *s, const td_layer_plan *l, const float *input) {
+static void encode_negative_input(const td_session *s, const td_layer_plan *l, const float *input,
+                                  int first, int end) {
     td_shape shape = l->layer->shape;
     size_t pitch = td_pitch(shape.c), plane = plane_of(shape);
     uint8_t *times = s->times + l->times + plane * pitch;
-    for (size_t i = 0; i < (size_t)shape.c * plane; i++) {
-        times[i % plane * pitch + i / plane] =
-            (uint8_t)tdsnn_code_encode(l->layer->code, -input[i]);
+    for (size_t c = 0; c < (size_t)shape.c; c++) {
+        for (size_t p = (size_t)first * (size_t)shape.w; p < (size_t)end * (size_t)shape.w; p++) {
+            times[p * pitch + c] =
+                (uint8_t)tdsnn_code_encode(l->layer->code, -input[c * plane + p]);
+        }
     }
 }
 
-static void run_layer(const td_session *s, const td_layer_plan *l, td_activity *a) {
-    if (l->layer->kind == TD_LAYER_INPUT) {
-        if (l->layer->code != NULL) {
-            encode_input(s, l, a->input);
-        }
-        if (l->layer->code != NULL && l->layer->pair) {
-            encode_negative_input(s, l, a->input);
-        }
-        return;
-    }
+/* ----------------------------------------------------------------------------------------- threads
+ */
+
+/* A step of a layer, cut into items by rows, and within these by routes or blocks: threads find in
+ * their caches the rows that they wrote there themselves. */
+typedef struct step {
+    const td_session *session;
+    const td_layer_plan *layer;
+    td_activity *activity;
+    int parts, each; /* runs of rows, and items of each */
+} step;
+
+/* Where part `part` of so many rows begins. */
+static int part_start(const step *p, int rows, int part) {
+    return (int)((int64_t)rows * part / p->parts);
+}
+
+/* Whether threads may write different rows at the same time: those of channels that fill whole
+ * registers do not write over each other's beginnings. */
+static bool has_own_rows(td_shape shape) {
+    return (size_t)shape.w * td_pitch(shape.c) % TD_CHANNEL_PITCH == 0;
+}
+
+/* Spike times from the sample, or from those of a pool's members. */
+static void times_item(void *arg, int part, int worker) {
+    const step *p = arg;
+    const td_session *s = p->session;
+    const td_layer_plan *l = p->layer;
+    int rows = l->layer->shape.h;
+    int first = part_start(p, rows, part), end = part_start(p, rows, part + 1);
     if (l->layer->kind == TD_LAYER_POOL) {
-        run_pool(s, l);
+        run_pool(s, l, first, end);
         return;
     }
-    for (int k = 0; k < l->route_count; k++) {
-        const td_route *route = &l->routes[k];
-        if (td_form_lists(route->form)) {
-            list_events(s, route);
-        } else {
-            read_values(s, route, a->input);
+    encode_input(s, &s->scratch[worker], l, p->activity->input, first, end);
+    if (l->layer->pair) {
+        encode_negative_input(s, l, p->activity->input, first, end);
+    }
+}
+
+/* Whether the rows that a route reads can be read one by one. */
+static bool reads_rows(const td_session *s, const td_route *route) {
+    if (is_flattened(s, route) || route->synapses->averages) {
+        return false;
+    }
+    return td_form_lists(route->form) || has_own_rows(route->synapses->view);
+}
+
+/* What a route reads. */
+static void route_item(void *arg, int index, int worker) {
+    const step *p = arg;
+    const td_session *s = p->session;
+    const td_route *route = &p->layer->routes[index % p->each];
+    int part = index / p->each, rows = route->synapses->view.h;
+    int first = part_start(p, rows, part), end = part_start(p, rows, part + 1);
+    if (!reads_rows(s, route)) { /* then all in the first part */
+        first = part == 0 ? 0 : rows;
+        end = rows;
+    }
+    if (first == end) {
+        return;
+    }
+    if (td_form_lists(route->form)) {
+        list_events(s, route, first, end);
+    } else {
+        read_values(s, &s->scratch[worker], route, p->activity->input, first, end);
+    }
+}
+
+static void block_item(void *arg, int index, int worker) {
+    const step *p = arg;
+    int part = index / p->each, rows = p->layer->layer->shape.h;
+    run_block(p->session, &p->session->scratch[worker], p->layer, index % p->each,
+              part_start(p, rows, part), part_start(p, rows, part + 1), p->activity->logits);
+}
+
+/* Into how many runs of rows the blocks of a layer are cut, so that the threads end together. Those
+ * that share rows write to the same cache lines, which costs about a fifth; who slides or scatters
+ * onto some of the rows reads one more at each border. */
+static int block_parts(const td_session *s, const td_layer_plan *l) {
+    td_form form = l->routes[0].form;
+    double border = form == TD_FORM_SLIDE || form == TD_FORM_SCATTER ? 1.0 : 0.0, least = -1.0;
+    int rows = l->layer->shape.h, best = 1;
+    for (int parts = 1; parts <= s->threads && parts <= rows; parts++) {
+        int rounds = (l->block_count * parts + s->threads - 1) / s->threads;
+        double time = rounds * ((double)rows / parts + (parts > 1 ? border : 0.0));
+        time *= parts < s->threads ? 1.2 : 1.0;
+        if (least < 0.0 || time < least) {
+            best = parts;
+            least = time;
         }
     }
-    for (int b = 0; b < l->block_count; b++) {
-        run_block(s, l, b, a->logits);
+    return best;
+}
+
+static void run_step(step *p, int parts, int each, td_item_fn item) {
+    p->parts = parts;
+    p->each = each;
+    td_team_run(p->session->team, parts * each, item, p);
+}
+
+static void run_layer(const td_session *s, const td_layer_plan *l, td_activity *a) {
+    step p = {.session = s, .layer = l, .activity = a};
+    if (l->layer->kind == TD_LAYER_POOL) {
+        run_step(&p, td_pitch(l->layer->shape.c) < TD_CHANNEL_PITCH ? 1 : s->threads, 1,
+                 times_item);
+    } else if (l->layer->kind != TD_LAYER_INPUT) {
+        run_step(&p, s->threads, l->route_count, route_item);
+        run_step(&p, block_parts(s, l), l->block_count, block_item);
+    } else if (l->layer->code != NULL) {
+        run_step(&p, s->threads, 1, times_item);
     }
 }
 

@@ -41,12 +41,14 @@ typedef struct td_plan_row {
 td_plan_row td_plan_describe(const td_plan *plan, int layer, int index);
 
 /* Bytes of one session: spike times (liveness planned), sums, events; and of the packed weights. */
-size_t td_plan_session_bytes(const td_plan *plan);
+size_t td_plan_session_bytes(const td_plan *plan, int threads);
 size_t td_plan_weight_bytes(const td_plan *plan);
 
-/* One thread's state. Runs allocate nothing. */
+/* The state of one caller, whose runs `threads` threads (the caller's included) share, layer by
+ * layer. Runs allocate nothing. Errors: TDSNN_ERR_RUNTIME. */
 typedef struct td_session td_session;
-tdsnn_status td_session_create(tdsnn_context *ctx, const td_plan *plan, td_session **session);
+tdsnn_status td_session_create(tdsnn_context *ctx, const td_plan *plan, int threads,
+                               td_session **session);
 void td_session_destroy(td_session *session);
 
 /* From now on every run adds the time that each layer took to seconds[layer_count]; NULL: no

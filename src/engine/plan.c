@@ -252,12 +252,12 @@ static bool place_values(const td_plan *p, td_route *route, needs *n) {
 static bool place_events(const td_plan *p, td_route *route, needs *n) {
     const td_synapses *s = route->synapses;
     const td_layer *source = &p->network->layers[s->source];
-    size_t lists = (size_t)s->view.h * (size_t)s->groups * (size_t)route->blocks;
+    size_t rows = (size_t)s->view.h, lists = rows * (size_t)s->groups * (size_t)route->blocks;
     route->events = n->events;
     route->event_starts = n->starts;
     route->flat = n->flat;
     bool flat = s->view.flat && plane_of(source->shape) > 1;
-    return need(&n->events, lists, (size_t)s->view.w * (size_t)route->block) &&
+    return need(&n->events, rows, td_row_events(route)) &&
            need(&n->starts, lists, (size_t)s->view.w + 1) &&
            (!flat ||
             (need(&n->flat, (size_t)s->view.c, 1) && need(&n->flat, (size_t)s->view.c, 1)));
@@ -633,9 +633,9 @@ td_plan_row td_plan_describe(const td_plan *p, int layer, int index) {
                          .cycles = l->cycles[index]};
 }
 
-size_t td_plan_session_bytes(const td_plan *p) {
+size_t td_plan_session_bytes(const td_plan *p, int threads) {
     return p->times_size + p->flat_size + (p->events_size + p->starts_size) * sizeof(uint32_t) +
-           (p->values_size + p->sums_size + 2 * p->row_size) * sizeof(float);
+           (p->values_size + (size_t)threads * (p->sums_size + 2 * p->row_size)) * sizeof(float);
 }
 
 size_t td_plan_weight_bytes(const td_plan *p) {

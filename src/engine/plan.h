@@ -39,6 +39,13 @@ typedef struct td_route {
     size_t events, event_starts; /* offsets in the session's */
 } td_route;
 
+/* From the lists of one row to those of the next: threads list different rows at the same time. */
+static inline size_t td_row_events(const td_route *route) {
+    return (size_t)route->synapses->groups * (size_t)route->blocks * (size_t)route->width *
+               (size_t)route->block +
+           TD_SLACK;
+}
+
 /* Neurons of neighbouring channels, computed together: those of one or more registers. */
 typedef struct td_block {
     int first, outputs, registers;

@@ -19,7 +19,7 @@ typedef struct owned_result {
     td_arena *arena;
 } owned_result;
 
-/* One thread's event session. */
+/* An event session: of one thread, or at batch 1 of all. */
 typedef struct worker {
     td_session *session;
     td_activity *activity;
@@ -36,6 +36,7 @@ typedef struct bench {
     td_dense_plan *dense_plan;
     td_dense *dense;
     int threads;
+    int sessions; /* side by side, sharing the threads */
     worker *workers;
     size_t first; /* sample of the batch under way */
     size_t rounds;
@@ -129,10 +130,11 @@ static tdsnn_status create_event(bench *b, const tdsnn_data *data) {
     }
     b->owned->result.isa = kernels->name;
     tdsnn_status status = td_program_plan(b->ctx, data, kernels, &b->program);
-    b->workers = td_alloc(b->ctx, (size_t)b->threads, sizeof *b->workers);
+    b->workers = td_alloc(b->ctx, (size_t)b->sessions, sizeof *b->workers);
     status = b->workers == NULL ? TDSNN_ERR_RUNTIME : status;
-    for (int t = 0; t < b->threads && status == TDSNN_OK; t++) {
-        status = td_session_create(b->ctx, b->program.plan, &b->workers[t].session);
+    for (int t = 0; t < b->sessions && status == TDSNN_OK; t++) {
+        status = td_session_create(b->ctx, b->program.plan, b->threads / b->sessions,
+                                   &b->workers[t].session);
         if (status == TDSNN_OK) {
             status = td_activity_create(b->ctx, b->program.network, &b->workers[t].activity);
         }
@@ -143,6 +145,7 @@ static tdsnn_status create_event(bench *b, const tdsnn_data *data) {
 static tdsnn_status prepare(bench *b, const tdsnn_model *model, const tdsnn_data *data) {
     const float *scale, *shift;
     b->threads = tdsnn_threads(b->ctx);
+    b->sessions = b->options->batch > 1 ? b->threads : 1;
     tdsnn_status status = check(b, model, data);
     if (status == TDSNN_OK) {
         status = td_build_decoded(b->ctx, b->program.graph, &b->decoded, &scale, &shift);
@@ -172,7 +175,7 @@ static tdsnn_status run_event(bench *b) {
     size_t batch = (size_t)b->options->batch;
     tdsnn_status status = TDSNN_OK;
     for (b->first = 0; b->first < b->samples && status == TDSNN_OK; b->first += batch) {
-        if (batch > 1 && b->threads > 1) {
+        if (b->sessions > 1) {
             status = td_parallel(b->ctx, NULL, batch, run_one, b);
             continue;
         }
@@ -380,15 +383,15 @@ static tdsnn_status run(bench *b, const tdsnn_model *model, const tdsnn_data *da
     r->threads = b->threads;
     r->batch = b->options->batch;
     r->samples = b->samples;
-    size_t sessions = r->batch > 1 ? (size_t)b->threads : 1;
     r->peak_bytes =
-        td_plan_weight_bytes(b->program.plan) + sessions * td_plan_session_bytes(b->program.plan);
+        td_plan_weight_bytes(b->program.plan) +
+        (size_t)b->sessions * td_plan_session_bytes(b->program.plan, b->threads / b->sessions);
     status = measure(b);
     return status != TDSNN_OK ? status : measure_layers(b);
 }
 
 static void release(bench *b) {
-    for (int t = 0; b->workers != NULL && t < b->threads; t++) {
+    for (int t = 0; b->workers != NULL && t < b->sessions; t++) {
         td_session_destroy(b->workers[t].session);
         td_activity_destroy(b->workers[t].activity);
     }

@@ -82,7 +82,7 @@ tdsnn_status td_program_plan(tdsnn_context *ctx, const tdsnn_data *data, const t
     double *densities = td_alloc(ctx, (size_t)network->layer_count, sizeof *densities);
     tdsnn_status status = densities == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
     status = status != TDSNN_OK ? status : td_plan_create(ctx, network, kernels, NULL, &first);
-    status = status != TDSNN_OK ? status : td_session_create(ctx, first, &session);
+    status = status != TDSNN_OK ? status : td_session_create(ctx, first, 1, &session);
     status = status != TDSNN_OK ? status : td_activity_create(ctx, network, &a);
     status =
         status != TDSNN_OK ? status : measure_densities(ctx, data, program, session, a, densities);
@@ -144,7 +144,7 @@ static tdsnn_status create(tdsnn_context *ctx, td_runner *r) {
     case TDSNN_ENGINE_REFERENCE:
         return td_reference_create(ctx, program->network, &r->reference);
     default:
-        return td_session_create(ctx, program->plan, &r->session);
+        return td_session_create(ctx, program->plan, 1, &r->session);
     }
 }
 

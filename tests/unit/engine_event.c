@@ -38,7 +38,7 @@ static void compare(const td_network *n, const td_activity *want, const td_activ
 
 /* One plan: the expected density decides the forms. */
 static void run_plan(tdsnn_context *ctx, const td_network *n, const td_kernels *kernels,
-                     double density, const td_activity *const *want, td_activity *have,
+                     double density, int threads, const td_activity *const *want, td_activity *have,
                      tally *sum) {
     double densities[64];
     for (int i = 0; i < 64; i++) {
@@ -48,7 +48,7 @@ static void run_plan(tdsnn_context *ctx, const td_network *n, const td_kernels *
     td_session *session = NULL;
     if (n->layer_count > 64 ||
         td_plan_create(ctx, n, kernels, density < 0.0 ? NULL : densities, &plan) != TDSNN_OK ||
-        td_session_create(ctx, plan, &session) != TDSNN_OK) {
+        td_session_create(ctx, plan, threads, &session) != TDSNN_OK) {
         ok(false, "a plan is made: %s", tdsnn_last_error(ctx));
         exit(1);
     }
@@ -62,7 +62,8 @@ static void run_plan(tdsnn_context *ctx, const td_network *n, const td_kernels *
     td_plan_destroy(plan);
 }
 
-/* All instruction sets and three densities; want[] holds the reference's activity. */
+/* All instruction sets, three densities, one to three threads; want[] holds the reference's
+ * activity. */
 static void run_plans(tdsnn_context *ctx, const td_network *n, const td_activity *const *want,
                       tally *sum) {
     static const double densities[] = {-1.0, 0.02, 1.0};
@@ -74,7 +75,8 @@ static void run_plans(tdsnn_context *ctx, const td_network *n, const td_activity
     }
     for (int i = 0; (kernels = td_kernels_at(i, &runs)) != NULL; i++) {
         for (int d = 0; d < 3 && runs; d++) {
-            run_plan(ctx, n, kernels, densities[d], want, have, sum);
+            run_plan(ctx, n, kernels, densities[d], 1 + (int)(sum->networks + (size_t)d) % 3, want,
+                     have, sum);
         }
     }
     sum->networks++;
