@@ -329,12 +329,12 @@ typedef struct task {
     int first, end; /* output rows */
     size_t outputs; /* registers * lanes: floats from one pixel's sums to the next's */
     size_t row;     /* floats from one row's to the next's */
-    float *sums;    /* of pixel (0, 0) */
+    float *sums;    /* of the first pixel of row `first` */
     float *nowhere; /* a row for outputs that do not exist, or are not of this task */
 } task;
 
 static float *sums_at(const task *t, int y) {
-    return t->sums + (size_t)y * t->row;
+    return t->sums + (size_t)(y - t->first) * t->row;
 }
 
 static void start_at_bias(const task *t) {
@@ -600,7 +600,7 @@ static void run_block(const td_session *s, const scratch *own, const td_layer_pl
     t.outputs = (size_t)block->registers * (size_t)s->plan->kernels->lanes;
     t.row = ((size_t)shape.w + 2 * TD_MARGIN) * t.outputs;
     t.sums = own->sums + TD_MARGIN * t.outputs;
-    t.nowhere = t.sums + (size_t)shape.h * t.row;
+    t.nowhere = t.sums + (size_t)(end - first) * t.row;
     start_at_bias(&t);
     for (int k = 0; k < l->route_count; k++) {
         add_population(&t, k);
@@ -806,14 +806,15 @@ static void block_item(void *arg, int index, int worker) {
               part_start(p, rows, part), part_start(p, rows, part + 1), p->activity->logits);
 }
 
-/* Into how many runs of rows the blocks of a layer are cut, so that the threads end together. Those
+/* Into how many runs of rows the blocks of a layer are cut: so many that the sums of one stay near,
+ * and so that the threads end together. Those
  * that share rows write to the same cache lines, which costs about a fifth; who slides or scatters
  * onto some of the rows reads one more at each border. */
 static int block_parts(const td_session *s, const td_layer_plan *l) {
     td_form form = l->routes[0].form;
     double border = form == TD_FORM_SLIDE || form == TD_FORM_SCATTER ? 1.0 : 0.0, least = -1.0;
-    int rows = l->layer->shape.h, best = 1;
-    for (int parts = 1; parts <= s->threads && parts <= rows; parts++) {
+    int rows = l->layer->shape.h, best = l->bands;
+    for (int parts = l->bands; parts <= s->threads && parts <= rows; parts++) {
         int rounds = (l->block_count * parts + s->threads - 1) / s->threads;
         double time = rounds * ((double)rows / parts + (parts > 1 ? border : 0.0));
         time *= parts < s->threads ? 1.2 : 1.0;

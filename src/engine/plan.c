@@ -9,6 +9,10 @@
 #define DENSE_TILE 25.0
 #define LATENCY 4.0
 
+/* Bytes of sums that stay near while a band of rows is computed, and its least rows. */
+#define NEAR_SUMS ((size_t)128 << 10)
+#define LEAST_ROWS 4
+
 /* Weights of one block of inputs, in bytes, that the second-level cache holds beside much else. */
 #define CACHED_WEIGHTS 160000
 
@@ -452,6 +456,13 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
     return TDSNN_OK;
 }
 
+static int count_bands(const td_plan *p, const td_layer *layer, int registers) {
+    size_t row = ((size_t)layer->shape.w + 2 * TD_MARGIN) * (size_t)registers *
+                 (size_t)p->kernels->lanes * sizeof(float);
+    size_t rows = NEAR_SUMS / row < LEAST_ROWS ? LEAST_ROWS : NEAR_SUMS / row;
+    return rows >= (size_t)layer->shape.h ? 1 : ceil_div(layer->shape.h, (int)rows);
+}
+
 static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l, int registers) {
     const td_layer *layer = l->layer;
     l->block_count = cut_all(p, layer, registers, NULL);
@@ -460,15 +471,17 @@ static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         return TDSNN_ERR_RUNTIME;
     }
     cut_all(p, layer, registers, l->blocks);
+    l->bands = count_bands(p, layer, registers);
     for (int b = 0; b < l->block_count; b++) {
         td_block *block = &l->blocks[b];
         if (pack_bias(p, layer, block) != TDSNN_OK || pack_weights(p, l, block) != TDSNN_OK) {
             return TDSNN_ERR_RUNTIME;
         }
         size_t outputs = (size_t)block->registers * (size_t)p->kernels->lanes, sums;
-        size_t row = (size_t)layer->shape.w + 2 * TD_MARGIN;
+        size_t row = ((size_t)layer->shape.w + 2 * TD_MARGIN) * outputs;
+        size_t rows = (size_t)ceil_div(layer->shape.h, l->bands);
         /* one row more takes the sums of output rows that are not there */
-        if (!td_size_mul(((size_t)layer->shape.h + 1) * row, outputs, &sums)) {
+        if (!td_size_mul(rows + 1, row, &sums)) {
             return td_error(ctx, TDSNN_ERR_UNSUPPORTED, "layer '%s' is too large to run",
                             layer->name);
         }

@@ -62,7 +62,8 @@ typedef struct td_layer_plan {
     int route_count, block_count;
     td_route *routes;
     td_block *blocks;
-    td_tree tree;       /* of its code */
+    int bands;    /* runs of rows whose sums stay in the second-level cache, one after the other */
+    td_tree tree; /* of its code */
     const float *table; /* [2 * 256] what spikes stand for, of second neurons of pairs negated */
     size_t times;       /* offset of its spike times in the session, bytes; of pairs two halves */
     double density;     /* expected share of events */
