@@ -113,7 +113,7 @@ static tdsnn_status create(tdsnn_context *ctx, td_checker *c, const td_plan *pla
         status = td_activity_create(ctx, c->network, &c->fast);
     }
     if (status == TDSNN_OK) {
-        status = td_session_create(ctx, plan, &c->session);
+        status = td_session_create(ctx, plan, 1, &c->session);
     }
     for (int i = 1; i < c->network->layer_count && status == TDSNN_OK; i++) {
         if (td_clock_can_step(c->network, i)) {
