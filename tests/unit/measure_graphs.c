@@ -274,7 +274,7 @@ static bool same_bits(const td_network *n, const td_activity *a, const td_activi
 static int run_plan(const problem *p, const td_plan *plan, td_activity **want, td_activity *have) {
     td_session *session;
     bool same = true;
-    if (td_session_create(ctx, plan, &session) != TDSNN_OK) {
+    if (td_session_create(ctx, plan, 1, &session) != TDSNN_OK) {
         exit(1);
     }
     for (int s = 0; s < SAMPLES; s++) {

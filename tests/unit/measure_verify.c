@@ -352,7 +352,7 @@ static difference run_both(const problem *p, const td_plan *plan) {
     td_reference *sound;
     td_activity_create(ctx, p->network, &fast);
     td_activity_create(ctx, p->network, &reference);
-    td_session_create(ctx, plan, &session);
+    td_session_create(ctx, plan, 1, &session);
     td_reference_create(ctx, p->network, &sound);
     difference d = {0};
     for (size_t s = 0; s < SAMPLES && !d.found; s++) {
