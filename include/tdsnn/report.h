@@ -27,6 +27,9 @@ TDSNN_API tdsnn_status tdsnn_report_verify(tdsnn_context *ctx, const tdsnn_verif
                                            uint64_t seed, FILE *out);
 TDSNN_API tdsnn_status tdsnn_report_bench(tdsnn_context *ctx, const tdsnn_bench_result *result,
                                           uint64_t seed, FILE *out);
+TDSNN_API tdsnn_status tdsnn_report_bench_kernels(tdsnn_context *ctx,
+                                                  const tdsnn_bench_kernels_result *result,
+                                                  uint64_t seed, FILE *out);
 
 /* What the libraries were built with: the compiler, each library and its version, the engines.
  * Index 0, 1, ...; NULL behind the last. tdsnn_report_build is the same as a document. */

@@ -1,13 +1,13 @@
 /* Event engine and dense network by turns, in one process, on the same samples. */
 #include <tdsnn/bench.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "convert/decode.h"
 #include "data/fit.h"
 #include "dense/dense.h"
+#include "measure/quantile.h"
 #include "measure/runner.h"
 #include "network/model.h"
 
@@ -219,17 +219,6 @@ static tdsnn_status run_round(bench *b) {
     return status;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The value below which a share of them lies; sorts them. */
-static double quantile(double *values, size_t count, double share) {
-    qsort(values, count, sizeof *values, compare_doubles);
-    return values[(size_t)((double)(count - 1) * share + 0.5)];
-}
-
 static tdsnn_status measure(bench *b) {
     tdsnn_bench_result *r = &b->owned->result;
     tdsnn_status status = run_event(b); /* warm */
@@ -246,11 +235,11 @@ static tdsnn_status measure(bench *b) {
     }
     double each = 1e3 / (double)b->samples;
     r->rounds = b->rounds;
-    r->event_ms = each * quantile(b->event_times, b->rounds, 0.5);
-    r->dense_ms = each * quantile(b->dense_times, b->rounds, 0.5);
-    r->ratio_low = quantile(b->ratios, b->rounds, 0.25);
-    r->ratio_high = quantile(b->ratios, b->rounds, 0.75);
-    r->ratio = quantile(b->ratios, b->rounds, 0.5);
+    r->event_ms = each * td_quantile(b->event_times, b->rounds, 0.5);
+    r->dense_ms = each * td_quantile(b->dense_times, b->rounds, 0.5);
+    r->ratio_low = td_quantile(b->ratios, b->rounds, 0.25);
+    r->ratio_high = td_quantile(b->ratios, b->rounds, 0.75);
+    r->ratio = td_quantile(b->ratios, b->rounds, 0.5);
     return status;
 }
 
@@ -337,8 +326,8 @@ static tdsnn_status describe_layer(bench *b, profile *p, size_t index) {
     }
     bool all = strcmp(row->form, "dense") == 0 || strcmp(row->form, "channels") == 0;
     row->executed_macs = (double)row->macs * (all ? 1.0 : row->density);
-    row->event_ms = each * quantile(p->event + index * LEAST_ROUNDS, LEAST_ROUNDS, 0.5);
-    row->dense_ms = each * quantile(p->dense + index * LEAST_ROUNDS, LEAST_ROUNDS, 0.5);
+    row->event_ms = each * td_quantile(p->event + index * LEAST_ROUNDS, LEAST_ROUNDS, 0.5);
+    row->dense_ms = each * td_quantile(p->dense + index * LEAST_ROUNDS, LEAST_ROUNDS, 0.5);
     return row->name == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
 }
 

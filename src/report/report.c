@@ -350,3 +350,34 @@ tdsnn_status tdsnn_report_bench(tdsnn_context *ctx, const tdsnn_bench_result *r,
     }
     return td_json_finish(&j, ctx, out);
 }
+
+static void put_bench_kernel(td_json *j, json_t *kernels, const tdsnn_bench_kernel *kernel) {
+    json_t *object = td_json_item(j, kernels);
+    td_json_integer(j, object, "channels", (uint64_t)kernel->channels);
+    td_json_integer(j, object, "height", (uint64_t)kernel->height);
+    td_json_integer(j, object, "width", (uint64_t)kernel->width);
+    td_json_real(j, object, "density", kernel->density);
+    td_json_text(j, object, "form", kernel->form);
+    td_json_integer(j, object, "macs", kernel->macs);
+    td_json_real(j, object, "executed_macs", kernel->executed_macs);
+    td_json_integer(j, object, "rounds", kernel->rounds);
+    td_json_real(j, object, "dense_ms", kernel->dense_ms);
+    td_json_real(j, object, "event_ms", kernel->event_ms);
+    td_json_real(j, object, "ratio", kernel->ratio);
+    td_json_real(j, object, "ratio_low", kernel->ratio_low);
+    td_json_real(j, object, "ratio_high", kernel->ratio_high);
+}
+
+tdsnn_status tdsnn_report_bench_kernels(tdsnn_context *ctx, const tdsnn_bench_kernels_result *r,
+                                        uint64_t seed, FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, "bench", seed);
+    td_json_text(&j, j.root, "isa", r->isa);
+    td_json_text(&j, j.root, "opponent", r->opponent);
+    td_json_text(&j, j.root, "opponent_isa", r->opponent_isa);
+    json_t *kernels = td_json_array(&j, j.root, "kernels");
+    for (int i = 0; i < r->kernel_count; i++) {
+        put_bench_kernel(&j, kernels, &r->kernels[i]);
+    }
+    return td_json_finish(&j, ctx, out);
+}

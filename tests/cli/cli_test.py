@@ -111,6 +111,10 @@ def test_usage(converted):
     fails('means of other channels', 2, ['C = 1'], 'eval', SOURCE, '--data', 'glyphs', '--mean',
           '0.5,0.5,0.5', '--std', '1,1,1')
     fails('verify wants a spiking network', 2, ['plain'], 'verify', SOURCE, '--data', 'glyphs')
+    fails('bench without data', 2, ['--data DATA is missing'], 'bench', converted)
+    fails('single kernels of a model', 2, ['--kernels', 'MODEL'], 'bench', converted, '--kernels')
+    fails('single kernels on data', 2, ['--kernels', '--data'], 'bench', '--kernels', '--data', 'glyphs')
+    fails('kernels that there are not', 2, ["'mmx'", '--isa'], 'bench', '--kernels', '--isa', 'mmx')
     ok(tdsnn('eval', converted, '--data', 'glyphs', '--limit', '2', '--scale', '1/255')[0] == 0,
        'the same scale again is fine')
     ok(tdsnn('eval', '--limit=2', '--data=glyphs', '--', converted)[0] == 0,
@@ -313,6 +317,11 @@ def test_json(folder, converted):
               {'samples', 'top1_percent', 'top5_percent', 'neurons', 'spikes_per_neuron',
                'zero_spikes_per_neuron', 'input_spikes_per_pixel', 'macs', 'ops', 'latency', 'time_s',
                'layers', 'agreement_percent', 'max_abs_error', 'mean_abs_error'}),
+             (['bench', converted, '--data', 'glyphs', '--limit', '2', '--seconds', '0.01'],
+              {'isa', 'opponent', 'opponent_isa', 'batch', 'dense_ms', 'event_ms', 'ratio',
+               'peak_bytes', 'layers'}),
+             (['bench', '--kernels', '--seconds', '0.01'],
+              {'isa', 'opponent', 'opponent_isa', 'kernels'}),
              (['eval', SOURCE, '--data', 'random:3'], {'samples', 'macs', 'top1_percent'})]
     for command, keys in cases:
         status, text, said = tdsnn(*command, '--json', '--seed', '5', '--threads', '1')

@@ -271,10 +271,11 @@ static bool same_bits(const td_network *n, const td_activity *a, const td_activi
 }
 
 /* The event engine on all samples: plans that differ from the reference. */
-static int run_plan(const problem *p, const td_plan *plan, td_activity **want, td_activity *have) {
+static int run_plan(const problem *p, const td_plan *plan, int threads, td_activity **want,
+                    td_activity *have) {
     td_session *session;
     bool same = true;
-    if (td_session_create(ctx, plan, 1, &session) != TDSNN_OK) {
+    if (td_session_create(ctx, plan, threads, &session) != TDSNN_OK) {
         exit(1);
     }
     for (int s = 0; s < SAMPLES; s++) {
@@ -295,7 +296,7 @@ static void count_forms(const td_network *n, const td_plan *plan, size_t *forms)
     }
 }
 
-/* Every instruction set, and densities unknown, none, all. */
+/* Every instruction set, densities unknown, none, all; one thread or two inside the layers. */
 static void check_event(const problem *p, uint64_t seed, size_t *forms, int *wrong) {
     static const double densities[] = {-1.0, 0.0, 1.0};
     td_activity *want[SAMPLES], *have;
@@ -307,7 +308,7 @@ static void check_event(const problem *p, uint64_t seed, size_t *forms, int *wro
         for (int d = 0; d < 3 && here; d++) {
             td_plan *plan = make_plan(p, kernels, densities[d]);
             count_forms(p->network, plan, forms);
-            if (run_plan(p, plan, want, have)) {
+            if (run_plan(p, plan, 1 + d % 2, want, have)) {
                 printf("# seed %d: %s differs, density %g\n", (int)seed, kernels->name,
                        densities[d]);
                 *wrong += 1;
