@@ -178,8 +178,15 @@ static void print_report(const convert_arguments *a, const tdsnn_convert_report 
         cli_cell(&table, CLI_PLAIN, "%.1f", layer->snr_db);
     }
     cli_table_print(&table, stdout);
-    printf("\nSame answer as the source on %s of these samples.\n",
-           cli_percent(report->agreement_percent).s);
+    if (report->values) {
+        printf(
+            "\nOn these samples the outputs are %s off the source's (root mean square, of theirs)."
+            "\n",
+            cli_percent(100.0 * report->logit_error).s);
+    } else {
+        printf("\nSame answer as the source on %s of these samples.\n",
+               cli_percent(report->agreement_percent).s);
+    }
     if (a->input_steps < 0) {
         printf("The input is analog: the first layer is not spiking.\n");
     }

@@ -58,6 +58,9 @@ typedef struct tdsnn_convert_report {
     int trial_count;
     tdsnn_leak_trial trials[TDSNN_MAX_LEAK_TRIALS];
     size_t calibration_samples;
+    bool values;              /* outputs that are no classes: those of an autoencoder, those with
+                                 targets in the data, and one alone */
+    double logit_error;       /* as of a trial, of the leak kept */
     double agreement_percent; /* top-1 of source and converted on the calibration samples */
 } tdsnn_convert_report;
 

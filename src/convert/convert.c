@@ -213,6 +213,10 @@ static tdsnn_status make_report(const conversion *c, tdsnn_convert_report **repo
         return TDSNN_ERR_RUNTIME;
     }
     made->calibration_samples = c->calibration.samples.count;
+    tdsnn_data_info info = tdsnn_data_get_info(c->data);
+    made->values = info.targets > 0 || c->outputs == 1 ||
+                   (!info.labelled && td_graph_is_autoencoder(c->source));
+    made->logit_error = c->logit_error;
     made->agreement_percent = c->agreement_percent;
     made->leak = c->attempt.leak;
     made->trial_count = c->trial_count;

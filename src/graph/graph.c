@@ -136,6 +136,12 @@ int td_graph_logits(const td_graph *graph) {
     return closing ? last->inputs[0] : graph->node_count - 1;
 }
 
+bool td_graph_is_autoencoder(const td_graph *graph) {
+    int logits = td_graph_logits(graph);
+    td_shape in = graph->nodes[0].shape, out = graph->nodes[logits].shape;
+    return logits == graph->node_count - 1 && in.c == out.c && in.h == out.h && in.w == out.w;
+}
+
 bool td_graph_is_spiking(const td_graph *graph) {
     for (int i = 0; i < graph->node_count; i++) {
         if (graph->nodes[i].op == TD_OP_CODE) {

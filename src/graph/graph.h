@@ -93,6 +93,10 @@ const char *td_op_name(td_op op);
 /* The last node before a closing Softmax or LogSoftmax: the one that gives the logits. */
 int td_graph_logits(const td_graph *graph);
 
+/* Whether the outputs are of the input's shape, as an autoencoder's are; those of a Softmax are
+ * classes. */
+bool td_graph_is_autoencoder(const td_graph *graph);
+
 /* Whether any node is a CODE: a converted network. */
 bool td_graph_is_spiking(const td_graph *graph);
 

@@ -477,14 +477,6 @@ static tdsnn_status report(evaluation *e, double seconds) {
     return report_layers(e, counter);
 }
 
-/* Whether the outputs are of the input's shape, as an autoencoder's are; those of a Softmax are
- * classes. */
-static bool is_autoencoder(const td_graph *graph) {
-    int logits = td_graph_logits(graph);
-    td_shape in = graph->nodes[0].shape, out = graph->nodes[logits].shape;
-    return logits == graph->node_count - 1 && in.c == out.c && in.h == out.h && in.w == out.w;
-}
-
 static tdsnn_status choose_targets(evaluation *e) {
     const tdsnn_data_info *info = &e->program.data;
     if (info->targets > 0 && info->targets != (size_t)e->program.outputs) {
@@ -493,9 +485,10 @@ static tdsnn_status choose_targets(evaluation *e) {
                         "are saved as integers",
                         info->spec, info->targets, e->program.outputs);
     }
-    e->result->targets = info->targets > 0                                     ? TDSNN_TARGETS_Y
-                         : !info->labelled && is_autoencoder(e->program.graph) ? TDSNN_TARGETS_INPUT
-                                                                               : TDSNN_TARGETS_NONE;
+    e->result->targets = info->targets > 0 ? TDSNN_TARGETS_Y
+                         : !info->labelled && td_graph_is_autoencoder(e->program.graph)
+                             ? TDSNN_TARGETS_INPUT
+                             : TDSNN_TARGETS_NONE;
     return TDSNN_OK;
 }
 

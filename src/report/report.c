@@ -100,7 +100,8 @@ tdsnn_status tdsnn_report_convert(tdsnn_context *ctx, const tdsnn_convert_report
         td_json_real(&j, object, "leak", report->trials[i].leak);
         td_json_real(&j, object, "logit_error", report->trials[i].logit_error);
     }
-    td_json_real(&j, j.root, "agreement_percent", report->agreement_percent);
+    td_json_real(&j, j.root, "logit_error", report->logit_error);
+    td_json_real(&j, j.root, "agreement_percent", report->values ? NAN : report->agreement_percent);
     td_json_integer(&j, j.root, "calibration_samples", report->calibration_samples);
     json_t *layers = td_json_array(&j, j.root, "layers");
     for (int i = 0; i < report->layer_count; i++) {

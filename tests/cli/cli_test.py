@@ -395,6 +395,10 @@ def test_values(folder, converted):
     status, out, said = tdsnn('eval', SOURCE, '--data', f'npz:{npz}', '--json')
     ok(status == 0 and json.loads(out)['targets'] == 'y' and json.loads(out)['top1_percent'] is None,
        'and in JSON', out, said)
+    status, out, said = tdsnn('convert', SOURCE, '-o', os.path.join(folder, 'values.onnx'), '--steps',
+                              '7', '--calibrate', f'npz:{npz}', '--scale', '1/255', '--quiet')
+    ok(status == 0 and "outputs are" in out and "off the source's" in out
+       and 'Same answer' not in out, 'convert: the error of outputs that are values', out, said)
 
 
 def test_interrupt(folder, converted):

@@ -26,16 +26,17 @@ def convert(network, out, *how):
     return report
 
 
-def evaluate(network, path, samples):
-    """The converted network against its source on the first samples."""
-    return run("eval", path, "--data", network.data, "--limit", str(samples), "--against",
-               model(network), *network.given)
+def evaluate(network, path, samples, against=True):
+    """The converted network, against its source or alone, on the first samples."""
+    source = ["--against", model(network)] if against else []
+    return run("eval", path, "--data", network.data, "--limit", str(samples), *source,
+               *network.given)
 
 
-def measured(network, folder, samples, *how):
+def measured(network, folder, samples, *how, against=True):
     """Both: the report of conversion, and the evaluation."""
     out = os.path.join(folder, "snn.onnx")
-    return convert(network, out, *how), evaluate(network, out, samples)
+    return convert(network, out, *how), evaluate(network, out, samples, against)
 
 
 def header(*cells):

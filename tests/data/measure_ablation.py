@@ -1,6 +1,7 @@
 """What each choice of conversion is worth on one network. See script/measure-ablation."""
 
 import argparse
+import statistics
 import tempfile
 
 from measure import header, line, measured
@@ -9,9 +10,13 @@ from zoo import find
 parser = argparse.ArgumentParser(prog="script/measure-ablation")
 parser.add_argument("tdsnn")
 parser.add_argument("--limit", type=int, default=10**6, help="samples, at most")
-parser.add_argument("--steps", default="15,31", help="windows")
+parser.add_argument("--steps", default="15,31,63", help="windows")
 parser.add_argument("--network", default="resnet20")
+parser.add_argument("--draws", type=int, default=4, help="draws of calibration samples")
 options = parser.parse_args()
+
+BOTH = ["--equalise", "--correct-biases"]
+SEARCHED = ["--leak", "auto"]
 
 # What is changed, one at a time; leaks are shares of the window.
 CHANGES = [
@@ -19,23 +24,43 @@ CHANGES = [
     ("ceil instead of nearest", ["--rounding", "ceil"]),
     ("scales per channel", ["--equalise"]),
     ("biases corrected", ["--correct-biases"]),
-    ("scales per channel, biases corrected", ["--equalise", "--correct-biases"]),
-    ("all of it, leak searched", ["--equalise", "--correct-biases", "--leak", "auto"]),
-    *[(f"L = {ratio:g} K", ratio) for ratio in (0.25, 0.5, 1, 2, 4)],
-    *[(f"input of {steps} steps", ["--input-steps", str(steps)]) for steps in (31, 63, 127, 255)],
+    ("both", BOTH),
+    ("leak searched", SEARCHED),
+    ("both, leak searched", [*BOTH, *SEARCHED]),
+    *[(f"L = {ratio:g} K", ratio) for ratio in (0.25, 0.5, 1, 4)],
+    *[(f"input of {steps} steps", ["--input-steps", str(steps)]) for steps in (31, 63, 255)],
     ("input analog", ["--input-steps", "analog"]),
-    *[(f"calibration samples drawn by seed {seed}", ["--seed", str(seed)]) for seed in range(4)],
 ]
 
 network = find(options.network)
-header("change", "K", "L", "source %", "converted %", "agreement %", "mean error of the outputs",
-       "spikes per neuron")
+
+
+def measure(steps, how, folder):
+    """The leak, percent right, spikes per neuron, seconds of converting."""
+    report, result = measured(network, folder, min(options.limit, network.samples), "--steps", steps,
+                              *how, against=False)
+    return report["leak"], result["top1_percent"], result["spikes_per_neuron"], report["seconds"]
+
+
+def change(steps, name, how, folder):
+    how = how if isinstance(how, list) else ["--leak", f"{how * int(steps):g}"]
+    leak, right, spikes, seconds = measure(steps, how, folder)
+    line(name, steps, f"{leak:g}", f"{right:.2f}", f"{spikes:.4f}", f"{seconds:.1f}")
+
+
+def draws(steps, name, how, folder):
+    """The mean over draws of the calibration samples, and the least and the most."""
+    rows = [measure(steps, [*how, "--seed", str(seed)], folder) for seed in range(options.draws)]
+    leaks, right, spikes, seconds = zip(*rows)
+    line(f"{name}, {options.draws} draws", steps, ", ".join(f"{leak:g}" for leak in sorted(set(leaks))),
+         f"{statistics.mean(right):.2f} ({min(right):.2f} to {max(right):.2f})",
+         f"{statistics.mean(spikes):.4f}", f"{statistics.mean(seconds):.1f}")
+
+
+header("change", "K", "L", "right, %", "spikes per neuron", "conversion, s")
 with tempfile.TemporaryDirectory() as folder:
     for steps in options.steps.split(","):
-        for name, change in CHANGES:
-            how = change if isinstance(change, list) else ["--leak", f"{change * int(steps):g}"]
-            report, result = measured(network, folder, min(options.limit, network.samples),
-                                      "--steps", steps, *how)
-            line(name, steps, f"{report['leak']:g}", f"{result['against_top1_percent']:.2f}",
-                 f"{result['top1_percent']:.2f}", f"{result['agreement_percent']:.2f}",
-                 f"{result['mean_abs_error']:.3g}", f"{result['spikes_per_neuron']:.4f}")
+        for name, how in CHANGES:
+            change(steps, name, how, folder)
+        for name, how in [("defaults", []), ("both, leak searched", [*BOTH, *SEARCHED])]:
+            draws(steps, name, how, folder)

@@ -1,5 +1,6 @@
 """What the tests on real data share: where the data is, TAP lines, the tool run with --json."""
 
+import array
 import json
 import os
 import subprocess
@@ -18,6 +19,15 @@ def ok(passed, sentence):
 
 def end():
     print(f"1..{number}")
+
+
+def floats(path):
+    """The values of an .npy file of little-endian float32."""
+    with open(path, "rb") as file:
+        head = file.read(10)
+        description = file.read(int.from_bytes(head[8:10], "little"))
+        assert head[:7] == b"\x93NUMPY\x01" and b"'<f4'" in description, f"{path}: no float32"
+        return list(array.array("f", file.read()))
 
 
 def tdsnn(*arguments):

@@ -14,6 +14,8 @@ MNIST = f"mnist:{DATA}/mnist"
 CIFAR10 = f"cifar10:{DATA}/cifar10"
 SPEECH = f"npz:{DATA}/kws/speech_commands_mfcc_1000.npz"
 IMAGES = f"images:{DATA}/imagenet"
+# Data with labels that say how well a network works; of all other the source is the measure.
+LABELLED = (MNIST, CIFAR10, SPEECH)
 
 ZOO = [
     Network("lenet-mnist", MNIST, [], [], 10000),
@@ -24,12 +26,15 @@ ZOO = [
     Network("resnet20", CIFAR10, IMAGENET, [], 10000),
     Network("resnet56", CIFAR10, IMAGENET, [], 2000),
     Network("kws_dscnn", SPEECH, [], [], 1000),
-    Network("vww_mobilenet_v1_0.25_96", "random:64", [], [], 64),
-    Network("ad01_fc_autoencoder", "random:64", [], [], 64),
+    Network("vww_mobilenet_v1_0.25_96", "random:1000", [], [], 1000),
+    Network("ad01_fc_autoencoder", "random:1000", [], [], 1000),
     Network("squeezenet1.1", IMAGES, IMAGENET, PICTURES, 100),
     Network("mobilenet_v1_0.75_224", IMAGES, ["--scale", "1", "--mean", "127.5", "--std", "127.5"],
             PICTURES, 100),
 ]
+
+# Networks whose outputs are values, not classes.
+VALUES = ("ad01_fc_autoencoder",)
 
 
 def model(network):

@@ -143,13 +143,15 @@ static tdsnn_status load(tdsnn_context *ctx) {
     return status;
 }
 
-static tdsnn_status convert(tdsnn_context *ctx) {
+static tdsnn_status convert_with(tdsnn_context *ctx, double leak, bool equalise) {
     tdsnn_model *source = NULL, *converted = NULL;
     tdsnn_convert_report *report = NULL;
     tdsnn_data *data = NULL;
     tdsnn_convert_options options = TDSNN_CONVERT_OPTIONS_INIT;
     options.steps = 7;
     options.calibration_samples = SAMPLES;
+    options.leak = leak;
+    options.equalise = equalise;
     options.correct_biases = true;
     tdsnn_status status = tdsnn_model_load(ctx, scratch_path("plain.onnx"), &source);
     if (status == TDSNN_OK) {
@@ -166,6 +168,14 @@ static tdsnn_status convert(tdsnn_context *ctx) {
     tdsnn_model_destroy(source);
     tdsnn_data_close(data);
     return status;
+}
+
+static tdsnn_status convert(tdsnn_context *ctx) {
+    return convert_with(ctx, 0.0, false);
+}
+
+static tdsnn_status convert_searching(tdsnn_context *ctx) {
+    return convert_with(ctx, TDSNN_LEAK_AUTO, true);
 }
 
 /* The converted network, on data. */
@@ -249,19 +259,26 @@ static size_t run(tdsnn_status (*job)(tdsnn_context *), int threads, long n, boo
     return wrong;
 }
 
-static void test(const char *what, tdsnn_status (*job)(tdsnn_context *), int threads) {
+/* Every step-th allocation: 1, but where a job repeats itself and takes long. */
+static void test_each(const char *what, tdsnn_status (*job)(tdsnn_context *), int threads,
+                      int step) {
     for (int kind = 0; kind < 2; kind++) {
         size_t wrong = 0;
-        long n = 0;
+        long n = 1 - step;
         bool done = false;
         and_all_after = kind == 1;
         while (!done && n < MOST) {
-            wrong += run(job, threads, ++n, &done);
+            n += step;
+            wrong += run(job, threads, n, &done);
         }
-        ok(wrong == 0 && done, "%s, threads: %d: each of %ld allocations fails%s", what, threads,
-           n - 1, and_all_after ? ", and all after it" : "");
+        ok(wrong == 0 && done, "%s, threads: %d: of %ld allocations each %d. fails%s", what,
+           threads, n - 1, step, and_all_after ? ", and all after it" : "");
         fflush(stdout);
     }
+}
+
+static void test(const char *what, tdsnn_status (*job)(tdsnn_context *), int threads) {
+    test_each(what, job, threads, 1);
 }
 
 int main(void) {
@@ -272,6 +289,7 @@ int main(void) {
     scratch_write("pictures/val.txt", "a.jpg 1\nb.png 0\na.jpg 3\nb.png 2\n", 32);
     test("load", load, 1);
     test("convert", convert, 1);
+    test_each("convert, channels equalised, leak searched", convert_searching, 1, 17);
     test("eval", eval, 1);
     test("verify", verify, 1);
     test("eval of pictures", eval_pictures, 1);

@@ -206,13 +206,14 @@ static void test_convert(tdsnn_context *ctx) {
                                    .layers = made,
                                    .leak = 14.0,
                                    .calibration_samples = 256,
+                                   .logit_error = 0.125,
                                    .agreement_percent = 99.21875};
     ok(tdsnn_report_convert(ctx, &report, 3, out) == TDSNN_OK, "convert is written");
     fclose(out);
     json_t *root = parse(text, size), *layer = json_array_get(at(root, "layers"), 1);
-    ok(has_all(root, every) && is(root, "leak", 14) && is(root, "agreement_percent", 99.21875) &&
-           is(layer, "steps", 7) && is(layer, "scale", 2.5) && is(layer, "leak", 14) &&
-           json_is_null(at(layer, "snr_db")),
+    ok(has_all(root, every) && is(root, "leak", 14) && is(root, "logit_error", 0.125) &&
+           is(root, "agreement_percent", 99.21875) && is(layer, "steps", 7) &&
+           is(layer, "scale", 2.5) && is(layer, "leak", 14) && json_is_null(at(layer, "snr_db")),
        "its keys; an infinite ratio is null");
     json_decref(root);
 }
