@@ -271,8 +271,8 @@ static void test_each(const char *what, tdsnn_status (*job)(tdsnn_context *), in
             n += step;
             wrong += run(job, threads, n, &done);
         }
-        ok(wrong == 0 && done, "%s, threads: %d: of %ld allocations each %d. fails%s", what,
-           threads, n - 1, step, and_all_after ? ", and all after it" : "");
+        ok(wrong == 0 && done, "%s, threads: %d: of %ld allocations each fails, in steps of %d%s",
+           what, threads, n - 1, step, and_all_after ? ", and all after it" : "");
         fflush(stdout);
     }
 }
