@@ -95,6 +95,25 @@ quietly() {
     return "$status"
 }
 
+# A Python of its own with what tests/interop/requirements.txt names, as TDSNN_PYTHON, unless that is
+# set.
+set_python() {
+    local wanted=tests/interop/requirements.txt
+    if [ ! -f "$wanted" ] || [ -n "${TDSNN_PYTHON:-}" ]; then
+        return
+    fi
+    if ! cmp -s "$wanted" .venv/installed; then
+        say "installing the Python packages of $wanted"
+        python3 -m venv --clear .venv
+        if ! quietly .venv/bin/pip install -q --disable-pip-version-check -r "$wanted"; then
+            say "PyPI is not there: tests that need its packages are skipped"
+            return
+        fi
+        cp "$wanted" .venv/installed
+    fi
+    export TDSNN_PYTHON=$PWD/.venv/bin/python3
+}
+
 # measure PROGRAM [DIR] [options]: runs a measurement of tests/data on the shared data.
 measure() {
     local program=$1
