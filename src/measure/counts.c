@@ -5,8 +5,14 @@
 
 #include <math.h>
 
-/* Rounds of the search in tdsnn_code_encode. */
-#define ENCODE_COMPARES 8
+/* Compares that find a spike time among those of a code: a binary search of its thresholds. */
+static uint64_t encode_compares(const tdsnn_code *code) {
+    uint64_t levels = 1;
+    while ((1 << levels) <= code->steps) {
+        levels++;
+    }
+    return levels;
+}
 
 /* A set of arrival steps 0 .. 255. */
 typedef struct steps {
@@ -466,7 +472,7 @@ static int count_synapses(td_counter *c, int index, const td_activity *a) {
         for (size_t n = 0; n < neurons; n++) {
             counts->ticks += a->times[index][n];
         }
-        counts->executed_compares += ENCODE_COMPARES * neurons;
+        counts->executed_compares += encode_compares(layer->code) * neurons;
         count_spikes(layer, a->times[index], counts);
     }
     c->t_last_in[index] += (uint64_t)release;
@@ -489,7 +495,7 @@ void td_counter_add(td_counter *c, const td_activity *a) {
     const td_layer *input = &network->layers[0];
     if (input->code != NULL) {
         count_spikes(input, a->times[0], &c->counts[0]);
-        c->counts[0].executed_compares += ENCODE_COMPARES * td_layer_neurons(input);
+        c->counts[0].executed_compares += encode_compares(input->code) * td_layer_neurons(input);
     } else {
         c->counts[0].neurons += td_shape_count(input->shape);
     }
