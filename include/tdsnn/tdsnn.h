@@ -4,6 +4,7 @@
  *   context.h   errors, progress, threads; every call takes a context
  *   code.h      the temporal code: values as spike times
  *   model.h     networks from and to ONNX files
+ *   run.h       a spiking network on samples: logits, spike times
  *   data.h      samples and labels                                      (libtdsnn-tools)
  *   convert.h   a plain network becomes a spiking one                   (libtdsnn-tools)
  *   eval.h      accuracy, spikes, operations, latency                   (libtdsnn-tools)
@@ -22,6 +23,7 @@
 #include <tdsnn/eval.h>
 #include <tdsnn/model.h>
 #include <tdsnn/report.h>
+#include <tdsnn/run.h>
 #include <tdsnn/verify.h>
 
 #endif

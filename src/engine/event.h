@@ -28,6 +28,15 @@ tdsnn_status td_plan_create(tdsnn_context *ctx, const td_network *network,
                             const td_kernels *kernels, const double *densities, td_plan **plan);
 void td_plan_destroy(td_plan *plan);
 
+/* The same with densities measured on `count` samples, [count][C][H][W], or with none if there are
+ * none. */
+tdsnn_status td_plan_create_measured(tdsnn_context *ctx, const td_network *network,
+                                     const td_kernels *kernels, const float *samples, size_t count,
+                                     td_plan **plan);
+
+/* Adds to densities[layer_count] the share of each layer's values that are events. */
+void td_add_densities(const td_network *network, const td_activity *activity, double *densities);
+
 /* The name of its kernels. */
 const char *td_plan_kernels(const td_plan *plan);
 

@@ -39,60 +39,24 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, con
 /* Samples whose densities decide the plan. */
 #define PLANNING_SAMPLES 4
 
-void td_add_densities(const td_network *network, const td_activity *a, double *densities) {
-    for (int i = 0; i < network->layer_count; i++) {
-        const td_layer *layer = &network->layers[i];
-        size_t count = td_shape_count(layer->shape), events = 0;
-        for (size_t k = 0; a->times[i] != NULL && k < count; k++) {
-            events += a->times[i][k] != 0 || (layer->pair && a->times[i][count + k] != 0);
-        }
-        densities[i] += (double)(a->times[i] == NULL ? count : events) / (double)count;
-    }
-}
-
-/* Means over the first samples, run by a plan that knows none. */
-static tdsnn_status measure_densities(tdsnn_context *ctx, const tdsnn_data *data,
-                                      const td_program *program, td_session *session,
-                                      td_activity *a, double *densities) {
-    size_t samples =
-        program->data.samples < PLANNING_SAMPLES ? program->data.samples : PLANNING_SAMPLES;
-    for (size_t i = 0; i < samples; i++) {
-        tdsnn_status status = tdsnn_data_read(ctx, data, i, a->input, NULL);
-        if (status != TDSNN_OK) {
-            return status;
-        }
-        td_session_run(session, a, true);
-        td_add_densities(program->network, a, densities);
-    }
-    for (int i = 0; i < program->network->layer_count; i++) {
-        densities[i] /= (double)samples;
-    }
-    return TDSNN_OK;
-}
-
 tdsnn_status td_program_plan(tdsnn_context *ctx, const tdsnn_data *data, const td_kernels *kernels,
                              td_program *program) {
     const td_network *network = program->network;
     if (network == NULL || program->engine != TDSNN_ENGINE_EVENT) {
         return TDSNN_OK;
     }
-    td_plan *first = NULL;
-    td_session *session = NULL;
-    td_activity *a = NULL;
-    double *densities = td_alloc(ctx, (size_t)network->layer_count, sizeof *densities);
-    tdsnn_status status = densities == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
-    status = status != TDSNN_OK ? status : td_plan_create(ctx, network, kernels, NULL, &first);
-    status = status != TDSNN_OK ? status : td_session_create(ctx, first, 1, &session);
-    status = status != TDSNN_OK ? status : td_activity_create(ctx, network, &a);
-    status =
-        status != TDSNN_OK ? status : measure_densities(ctx, data, program, session, a, densities);
-    td_activity_destroy(a);
-    td_session_destroy(session);
-    td_plan_destroy(first);
-    if (status == TDSNN_OK) {
-        status = td_plan_create(ctx, network, kernels, densities, &program->plan);
+    size_t count =
+        program->data.samples < PLANNING_SAMPLES ? program->data.samples : PLANNING_SAMPLES;
+    size_t values = td_shape_count(program->input);
+    float *samples = td_alloc(ctx, values, PLANNING_SAMPLES * sizeof *samples);
+    tdsnn_status status = samples == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+    for (size_t i = 0; i < count && status == TDSNN_OK; i++) {
+        status = tdsnn_data_read(ctx, data, i, samples + i * values, NULL);
     }
-    td_free(densities);
+    if (status == TDSNN_OK) {
+        status = td_plan_create_measured(ctx, network, kernels, samples, count, &program->plan);
+    }
+    td_free(samples);
     return status;
 }
 

@@ -26,8 +26,6 @@ tdsnn_status td_program_create(tdsnn_context *ctx, const tdsnn_model *model, con
 tdsnn_status td_program_plan(tdsnn_context *ctx, const tdsnn_data *data, const td_kernels *kernels,
                              td_program *program);
 
-/* Adds to densities[layer_count] the share of each layer's values that are events. */
-void td_add_densities(const td_network *network, const td_activity *activity, double *densities);
 void td_program_free(td_program *program);
 
 /* One thread's session. */

@@ -2,6 +2,7 @@
  * call says so and leaves nothing behind, neither memory nor files. */
 #include <tdsnn/convert.h>
 #include <tdsnn/eval.h>
+#include <tdsnn/run.h>
 #include <tdsnn/verify.h>
 
 #include <stdatomic.h>
@@ -17,12 +18,14 @@
  * seen. */
 
 void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 char *__real_strdup(const char *text);
 char *__real_strndup(const char *text, size_t size);
 char *__real_realpath(const char *path, char *resolved);
 void __real_free(void *memory);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t size);
@@ -30,11 +33,13 @@ char *__wrap_realpath(const char *path, char *resolved);
 void __wrap_free(void *memory);
 
 static atomic_long live;      /* allocations that are not freed */
+static atomic_long calls;     /* of functions that allocate or free */
 static atomic_long countdown; /* to the one that fails; 0 and below: none does */
 static bool and_all_after;    /* as where memory has really run out */
 static atomic_bool failed;
 
 static bool fails(void) {
+    atomic_fetch_add(&calls, 1);
     long left = atomic_fetch_sub(&countdown, 1);
     bool now = left == 1 || (and_all_after && left <= 0 && atomic_load(&failed));
     if (now) {
@@ -50,6 +55,10 @@ static void *count_live(void *memory) {
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size) {
     return fails() ? NULL : count_live(__real_aligned_alloc(alignment, size));
+}
+
+void *__wrap_malloc(size_t size) {
+    return fails() ? NULL : count_live(__real_malloc(size));
 }
 
 void *__wrap_calloc(size_t count, size_t size) {
@@ -70,6 +79,7 @@ char *__wrap_realpath(const char *path, char *resolved) {
 }
 
 void __wrap_free(void *memory) {
+    atomic_fetch_add(&calls, 1);
     atomic_fetch_sub(&live, memory != NULL);
     __real_free(memory);
 }
@@ -226,6 +236,56 @@ static tdsnn_status eval_pictures(tdsnn_context *ctx) {
     return use(ctx, spec, false);
 }
 
+/* A session on the network, and what 100 runs of it allocate or free. */
+static tdsnn_status run_session(tdsnn_context *ctx, const tdsnn_network *network,
+                                tdsnn_spread spread, const float *samples, long *allocations) {
+    tdsnn_session_options options = TDSNN_SESSION_OPTIONS_INIT;
+    tdsnn_session *session = NULL;
+    float logits[SAMPLES * 5];
+    options.threads = tdsnn_threads(ctx);
+    options.spread = spread;
+    options.keep_times = true;
+    tdsnn_status status = tdsnn_session_create(ctx, network, &options, &session);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    long before = calls;
+    for (int i = 0; i < 100; i++) {
+        tdsnn_session_run(session, samples, logits);
+        tdsnn_session_run_batch(session, samples, SAMPLES, logits);
+        (void)tdsnn_session_times(session, 0);
+        (void)tdsnn_session_spikes(session, 0);
+    }
+    *allocations += calls - before;
+    tdsnn_session_destroy(session);
+    return TDSNN_OK;
+}
+
+static long allocations_of_runs;
+
+/* What an embedder does. */
+static tdsnn_status embed(tdsnn_context *ctx) {
+    float samples[SAMPLES * 3 * SIDE * SIDE];
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        samples[i] = (float)(i * 37 % 101) / 100.0f;
+    }
+    tdsnn_network_options options = TDSNN_NETWORK_OPTIONS_INIT;
+    tdsnn_model *model = NULL;
+    tdsnn_network *network = NULL;
+    options.samples = samples;
+    options.sample_count = SAMPLES;
+    tdsnn_status status = tdsnn_model_load(ctx, scratch_path("snn.onnx"), &model);
+    if (status == TDSNN_OK) {
+        status = tdsnn_network_create(ctx, model, &options, &network);
+    }
+    for (int spread = 0; spread < 2 && status == TDSNN_OK; spread++) {
+        status = run_session(ctx, network, (tdsnn_spread)spread, samples, &allocations_of_runs);
+    }
+    tdsnn_network_destroy(network);
+    tdsnn_model_destroy(model);
+    return status;
+}
+
 /* ---- Every n. */
 
 #define MOST 20000
@@ -295,6 +355,10 @@ int main(void) {
     test("eval of pictures", eval_pictures, 1);
     test("convert", convert, 2);
     test("eval", eval, 2);
+    test("load, compile, create sessions, run", embed, 1);
+    test("load, compile, create sessions, run", embed, 2);
+    ok(allocations_of_runs == 0, "runs and batches allocate and free nothing: %ld calls",
+       allocations_of_runs);
     const char *const files[] = {"a.jpg", "b.png", "val.txt"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char name[64];
