@@ -428,12 +428,12 @@ static void gather(const task *t, const td_route *route, const float *weights, i
             job.weights = weights;
             for (int y = t->first; y < t->end; y++) {
                 int input = td_axis_input(ys, y, k);
+                if (!job.far) {
+                    fetch(weights + size, size, y - t->first, t->end - t->first);
+                }
                 if (input >= 0 && input < s->view.h) {
                     job.sums = sums_at(t, y);
                     job.row = events_of(t->session, route, input, group, b);
-                    if (!job.far) {
-                        fetch(weights + size, size, y - t->first, t->end - t->first);
-                    }
                     t->session->plan->kernels->gather(&job);
                 }
             }
