@@ -97,15 +97,18 @@ static const td_operator operators[] = {
      "CONCAT of channels; of constants"},
     {"Constant", "", 7, 21, "", constant_attributes, td_lower_constant, "a constant"},
     {"ConstantOfShape", "", 9, 21, "c", value_attribute, td_lower_constant_of_shape,
-     "a constant: a list of equal integers"},
+     "a constant: equal numbers"},
     {"Conv", "", 7, 21, "pcC", conv_attributes, td_lower_conv, "CONV: 1-D, 2-D, any geometry"},
     {"Div", "", 7, 21, "ac", no_attributes, td_lower_div,
      "by a constant: folded into the layer before, else DIV"},
     {"Dropout", "", 7, 11, "a", dropout_attributes, td_lower_dropout, "no effect at inference"},
     {"Dropout", "", 12, 21, "aCC", dropout_attributes, td_lower_dropout, "no effect at inference"},
+    {"Equal", "", 7, 21, "cc", no_attributes, td_lower_equal, "of constants"},
+    {"Expand", "", 8, 21, "ac", no_attributes, td_lower_expand,
+     "of constants; to the shape it has already: no effect"},
     {"Flatten", "", 7, 21, "a", axis_attribute, td_lower_flatten, "FLATTEN: [N, C*H*W]"},
     {"Gather", "", 7, 21, "ac", axis_attribute, td_lower_gather,
-     "of constants; index 0 of an axis of size 1: no effect"},
+     "of constants; SLICEs of channels; index 0 of an axis of size 1: no effect"},
     {"Gemm", "", 7, 10, "lcc", gemm_attributes, td_lower_gemm, "INNER"},
     {"Gemm", "", 11, 21, "lcC", gemm_attributes, td_lower_gemm, "INNER"},
     {"GlobalAveragePool", "", 7, 21, "l", no_attributes, td_lower_global_pool,
@@ -114,10 +117,12 @@ static const td_operator operators[] = {
      "MAXPOOL of the whole input"},
     {"Identity", "", 7, 21, "a", no_attributes, td_lower_identity, "no effect"},
     {"LeakyRelu", "", 7, 21, "l", alpha_attribute, td_lower_leaky_relu, "LEAKY"},
-    {"LogSoftmax", "", 7, 21, "x", axis_attribute, td_lower_log_softmax, "LOGSOFTMAX, last"},
+    {"LogSoftmax", "", 7, 21, "l", axis_attribute, td_lower_log_softmax, "LOGSOFTMAX, last"},
     {"MatMul", "", 7, 21, "lc", no_attributes, td_lower_matmul,
      "INNER, by a constant matrix; over the channels of [N, H, W, C]: CONV"},
+    {"Max", "", 8, 21, "aa", no_attributes, td_lower_max, "of a constant: RELU or CLIP"},
     {"MaxPool", "", 7, 21, "p", maxpool_attributes, td_lower_maxpool, "MAXPOOL: 1-D, 2-D"},
+    {"Min", "", 8, 21, "aa", no_attributes, td_lower_min, "of a constant: CLIP"},
     {"Mul", "", 7, 21, "aa", no_attributes, td_lower_mul,
      "by a constant: folded into the layer before, else MUL"},
     {"Neg", "", 7, 21, "l", no_attributes, td_lower_neg,
@@ -145,7 +150,7 @@ static const td_operator operators[] = {
     {"Slice", "", 7, 9, "a", slice_attributes, td_lower_slice, "SLICE of channels; of constants"},
     {"Slice", "", 10, 21, "accCC", no_attributes, td_lower_slice,
      "SLICE of channels; of constants"},
-    {"Softmax", "", 7, 21, "x", axis_attribute, td_lower_softmax, "SOFTMAX, last"},
+    {"Softmax", "", 7, 21, "l", axis_attribute, td_lower_softmax, "SOFTMAX, last"},
     {"Split", "", 7, 12, "l", split_attributes, td_lower_split, "SLICEs of channels"},
     {"Split", "", 13, 21, "lC", split_attributes, td_lower_split, "SLICEs of channels"},
     {"Squeeze", "", 7, 12, "a", axes_attribute, td_lower_squeeze,
@@ -157,11 +162,12 @@ static const td_operator operators[] = {
      "times -1; part of a signed code"},
     {"Sum", "", 8, 21, "l+", no_attributes, td_lower_sum, "ADD"},
     {"TemporalCode", "org.tdsnn", 7, 21, "lcc", code_attributes, td_lower_code, "CODE"},
-    {"Transpose", "", 7, 21, "a", transpose_attributes, td_lower_transpose,
+    {"Transpose", "", 7, 21, "q", transpose_attributes, td_lower_transpose,
      "between [N, C, H, W] and [N, H, W, C]: no effect; a channel shuffle: CONCAT of SLICEs; of "
      "constants"},
     {"Unsqueeze", "", 7, 12, "a", axes_attribute, td_lower_unsqueeze, "no effect; of constants"},
     {"Unsqueeze", "", 13, 21, "ac", no_attributes, td_lower_unsqueeze, "no effect; of constants"},
+    {"Where", "", 9, 21, "ccc", no_attributes, td_lower_where, "of constants"},
 };
 
 const td_operator *td_operators(size_t *count) {
@@ -218,6 +224,13 @@ static void bind(td_lowerer *l, int value, int draft, td_layout layout, bool sha
     to->shared = shared || to->uses - to->shape_uses > 1;
 }
 
+void td_lay_out_like(td_value *value, const td_value *other) {
+    value->layout = other->layout;
+    value->unflat = other->unflat;
+    value->rank = other->rank;
+    value->axis = other->axis;
+}
+
 /* The first of the node's inputs that is computed, or NULL. */
 static const td_value *computed_input(const td_lowerer *l, const td_source_node *node) {
     for (int i = 0; i < node->input_count; i++) {
@@ -234,7 +247,9 @@ static void bind_alike(td_lowerer *l, const td_source_node *node, int output, in
     int value = node->outputs[output];
     const td_value *input = computed_input(l, node);
     bind(l, value, draft, input == NULL ? TD_LAYOUT_NCHW : input->layout, shared);
-    l->values[value].unflat = input == NULL ? (td_shape){0} : input->unflat;
+    if (input != NULL) {
+        td_lay_out_like(&l->values[value], input);
+    }
 }
 
 void td_bind_output(td_lowerer *l, const td_source_node *node, int output, int draft) {
@@ -339,6 +354,12 @@ const char *td_dims_text(td_lowerer *l, const td_tensor *tensor) {
 int td_file_dims(const td_lowerer *l, const td_value *value, int64_t dims[4]) {
     td_shape s = l->drafts[value->draft].shape;
     bool last = value->layout == TD_LAYOUT_NHWC;
+    if (value->layout == TD_LAYOUT_SPREAD) {
+        for (int i = 0; i < value->rank; i++) {
+            dims[i] = i == value->axis ? s.c : 1;
+        }
+        return value->rank;
+    }
     dims[0] = 1;
     dims[1] = last ? s.h : s.c;
     dims[2] = value->layout == TD_LAYOUT_LINES         ? (int64_t)s.h * s.w
@@ -348,11 +369,11 @@ int td_file_dims(const td_lowerer *l, const td_value *value, int64_t dims[4]) {
     if (value->layout == TD_LAYOUT_NCL || value->layout == TD_LAYOUT_LINES) {
         return 3;
     }
-    return s.flat && value->layout != TD_LAYOUT_COLUMN ? 2 : 4;
+    return s.flat ? 2 : 4;
 }
 
 const char *td_value_text(td_lowerer *l, const td_value *value) {
-    int64_t d[4];
+    int64_t d[4] = {0};
     int rank = td_file_dims(l, value, d);
     const char *text =
         rank == 2 ? td_arena_printf(l->scratch, "[N, %d]", (int)d[1])
@@ -363,7 +384,10 @@ const char *td_value_text(td_lowerer *l, const td_value *value) {
 }
 
 int td_channel_axis(const td_value *value) {
-    return value->layout == TD_LAYOUT_NHWC ? 3 : value->layout == TD_LAYOUT_FLAT_NHWC ? -1 : 1;
+    return value->layout == TD_LAYOUT_NHWC        ? 3
+           : value->layout == TD_LAYOUT_FLAT_NHWC ? -1
+           : value->layout == TD_LAYOUT_SPREAD    ? value->axis
+                                                  : 1;
 }
 
 int td_spatial_rank(const td_lowerer *l, const td_value *value) {
@@ -371,6 +395,10 @@ int td_spatial_rank(const td_lowerer *l, const td_value *value) {
         return 0;
     }
     return value->layout == TD_LAYOUT_NCHW ? 2 : value->layout == TD_LAYOUT_NCL ? 1 : 0;
+}
+
+bool td_is_column(const td_value *value) {
+    return value->layout == TD_LAYOUT_SPREAD && value->axis == 1;
 }
 
 bool td_is_padded(const td_value *value) {
@@ -495,6 +523,43 @@ static bool same_operator(const td_operator *row, const td_source_node *node) {
     return strcmp(row->name, node->op) == 0 && strcmp(row->domain, node->domain) == 0;
 }
 
+/* Why a network that has one of these operators of ONNX cannot be taken over; else "". */
+static const char *why_not(const td_source_node *node) {
+    static const struct {
+        const char *names, *reason; /* names: each between blanks */
+    } reasons[] = {
+        {" Celu Elu Erf Exp Gelu HardSigmoid HardSwish Log Mish Pow Selu Sigmoid Softplus Softsign "
+         "Sqrt Swish Tanh ThresholdedRelu ",
+         ", as a spiking neuron computes ReLU, LeakyRelu and Clip and no other function (train "
+         "with "
+         "one of these; as the last node it can be left away)"},
+        {" GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization "
+         "MeanVarianceNormalization RMSNormalization ",
+         ", as it divides by a statistic of the sample at hand, which no synapse can (train with "
+         "batch-norm)"},
+        {" ConvTranspose DepthToSpace Resize Upsample ",
+         ", as windows here only ever shrink a picture"},
+        {" GRU LSTM RNN Loop Scan If ",
+         ", as a neuron here fires once and has no state beyond that"},
+        {" Attention Einsum ", ", as the product of two computed values is no synapse"},
+        {" DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul QuantizeLinear "
+         "ConvInteger MatMulInteger ",
+         ", as weights and activations are taken in float32 (export before quantising)"},
+        {" ArgMax TopK ", ", as the network ends with its logits"},
+    };
+    const char *name = node->op;
+    size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons && node->domain[0] == '\0'; i++) {
+        for (const char *at = strstr(reasons[i].names, name); length > 0 && at != NULL;
+             at = strstr(at + 1, name)) {
+            if (at > reasons[i].names && at[-1] == ' ' && at[length] == ' ') {
+                return reasons[i].reason;
+            }
+        }
+    }
+    return "";
+}
+
 static tdsnn_status find_row(td_lowerer *l, const td_source_node *node) {
     size_t count;
     const td_operator *table = td_operators(&count);
@@ -514,8 +579,8 @@ static tdsnn_status find_row(td_lowerer *l, const td_source_node *node) {
         return td_refuse(l, "%s of opset %lld is not supported; export with an opset up to %d",
                          node->op, (long long)opset, other->last_opset);
     }
-    return td_refuse(l, "the operator %s%s%s is not supported; replace it or export without it",
-                     node->domain, node->domain[0] == '\0' ? "" : ".", node->op);
+    return td_refuse(l, "the operator %s%s%s is not supported%s; replace it or export without it",
+                     node->domain, node->domain[0] == '\0' ? "" : ".", node->op, why_not(node));
 }
 
 /* The letter of an input in the row; 0 beyond the last. */
@@ -530,7 +595,7 @@ static char input_kind(const td_operator *row, int input) {
 /* A computed value where the row takes it as it is laid out. */
 static tdsnn_status check_layout(td_lowerer *l, const td_value *value, const char *name,
                                  char kind) {
-    if (kind != 'p' && td_is_padded(value)) {
+    if (kind != 'p' && kind != 'q' && td_is_padded(value)) {
         return td_refuse(l,
                          "its input '%s' is padded; a Pad is supported in front of Conv, MaxPool "
                          "and AveragePool only",
@@ -542,10 +607,6 @@ static tdsnn_status check_layout(td_lowerer *l, const td_value *value, const cha
                          "its input '%s' is [N, groups, C, H, W]; only a shuffle of the channels "
                          "is supported there",
                          name);
-    }
-    if (kind == 'x' && value->layout != TD_LAYOUT_NCHW) {
-        return td_refuse(l, "its input '%s' is %s; only [N, C, H, W] and [N, F] are supported here",
-                         name, td_value_text(l, value));
     }
     return TDSNN_OK;
 }
@@ -563,7 +624,7 @@ static tdsnn_status check_input(td_lowerer *l, const td_source_node *node, int i
     if (value->constant == NULL && value->draft < 0) {
         return td_broken(l, "nothing gives its input '%s'", name);
     }
-    bool takes_constant = kind == 'a' || kind == 'c' || kind == 'C';
+    bool takes_constant = kind == 'a' || kind == 'q' || kind == 'c' || kind == 'C';
     if (!takes_constant && value->constant != NULL) {
         return td_refuse(
             l, "its input '%s' is a constant; only a computed value is supported there", name);
@@ -738,7 +799,7 @@ static tdsnn_status check_input_dims(td_lowerer *l, const td_source_value *input
 
 /* Whether an operator may stand between an input of [N, H, W, C] and its Transpose. */
 static bool keeps_layout(const char *op) {
-    static const char *const names[] = {"Add", "Cast", "Div", "Identity", "Mul", "Sub"};
+    static const char *const names[] = {"Add", "Cast", "Div", "Identity", "Mul", "Pad", "Sub"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i], op) == 0) {
             return true;
@@ -852,6 +913,21 @@ static tdsnn_status start(td_lowerer *l) {
     return status == TDSNN_OK ? lower_input(l) : status;
 }
 
+/* Says so where the values of the output come in another order than the file's. */
+static void warn_of_order(const td_lowerer *l, const td_value *output, const char *name) {
+    td_shape s = l->drafts[output->draft].shape;
+    if (output->layout == TD_LAYOUT_FLAT_NHWC) {
+        s = output->unflat;
+    }
+    bool last = output->layout == TD_LAYOUT_NHWC || output->layout == TD_LAYOUT_FLAT_NHWC;
+    if (last && s.c > 1 && s.h * s.w > 1) {
+        td_warn(l->ctx,
+                "%s: the output '%s' has its channels last; what is written and compared here has "
+                "them first, in the order C, H, W",
+                l->source->path, name);
+    }
+}
+
 static tdsnn_status finish(td_lowerer *l) {
     const td_value *output = &l->values[l->source->outputs[0]];
     const char *name = l->source->values[l->source->outputs[0]].name;
@@ -867,11 +943,10 @@ static tdsnn_status finish(td_lowerer *l) {
         return td_error(l->ctx, TDSNN_ERR_INPUT, "%s: nothing gives the output '%s'",
                         l->source->path, name);
     }
-    if (output->layout == TD_LAYOUT_NHWC || output->layout == TD_LAYOUT_FLAT_NHWC ||
-        output->layout == TD_LAYOUT_GROUPED || td_is_padded(output)) {
+    if (output->layout == TD_LAYOUT_GROUPED || td_is_padded(output)) {
         return td_error(l->ctx, TDSNN_ERR_UNSUPPORTED,
-                        "%s: the output '%s' is padded, or has its channels last; end the network "
-                        "with [N, C, H, W] or [N, F]",
+                        "%s: the output '%s' is padded, or has its channels in groups; end the "
+                        "network with [N, C, H, W] or [N, F]",
                         l->source->path, name);
     }
     if (output->draft == 0) {
@@ -879,6 +954,7 @@ static tdsnn_status finish(td_lowerer *l) {
                         "%s: the output '%s' is the input; there is nothing to compute",
                         l->source->path, name);
     }
+    warn_of_order(l, output, name);
     return td_lower_emit(l);
 }
 

@@ -378,27 +378,216 @@ tdsnn_status td_constant_slice(td_lowerer *l, const td_source_node *node) {
     return td_constant(l, node, result);
 }
 
-/* A list of equal integers, as exporters fill up the pads of a Pad. */
+/* ---- Constants of any shape. */
+
+static const td_tensor empty_list = {.type = TD_TYPE_INT, .rank = 1};
+
+/* The most elements of a constant that a few bytes of the file can ask for. */
+#define MAX_MADE ((size_t)1 << 24)
+
+/* A new constant of these dimensions; its elements are for the caller to fill in. */
+static tdsnn_status new_constant(td_lowerer *l, td_type type, int rank, const int64_t *dims,
+                                 td_tensor **out, void **elements) {
+    size_t count = 1;
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] < 1 || !td_size_mul(count, (size_t)dims[i], &count) || count > MAX_MADE) {
+            return td_refuse(l, "its result holds nothing, or more than %zu numbers", MAX_MADE);
+        }
+    }
+    bool floats = type == TD_TYPE_FLOAT;
+    tdsnn_status status =
+        alloc_elements(l, count, floats ? sizeof(float) : sizeof(int64_t), elements);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_tensor *made = td_arena_alloc(l->scratch, 1, sizeof *made);
+    if (made == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    *made = (td_tensor){.type = type, .rank = rank, .count = count};
+    made->floats = floats ? *elements : NULL;
+    made->ints = floats ? NULL : *elements;
+    memcpy(made->dims, dims, (size_t)rank * sizeof *dims);
+    *out = made;
+    return TDSNN_OK;
+}
+
+/* Equal numbers, 0.0f unless the value is given, as exporters fill up pads and biases. */
 tdsnn_status td_lower_constant_of_shape(td_lowerer *l, const td_source_node *node) {
-    const td_attribute *value = td_source_attribute(node, "value");
+    const td_attribute *attribute = td_source_attribute(node, "value");
+    const td_tensor *value = attribute == NULL ? NULL : attribute->tensor;
     const int64_t *shape;
     size_t rank;
     tdsnn_status status = td_int_list(l, node, "shape", 0, &shape, &rank);
     if (status != TDSNN_OK) {
         return status;
     }
-    if (rank != 1 || shape[0] < 0 || value == NULL || value->tensor->type != TD_TYPE_INT ||
-        value->tensor->count != 1) {
-        return td_refuse(l, "only a list of equal integers is supported");
+    if (rank > TD_MAX_RANK ||
+        (value != NULL && (value->type == TD_TYPE_OTHER || value->count != 1))) {
+        return td_refuse(l, "only one number in at most %d dimensions is supported", TD_MAX_RANK);
     }
-    int64_t *ints;
+    bool ints = value != NULL && value->type == TD_TYPE_INT;
+    if (ints && rank == 1 && shape[0] == 0) { /* an empty list of pads */
+        return td_constant(l, node, &empty_list);
+    }
     td_tensor *result;
-    status = new_integers(l, (size_t)shape[0], 1, &ints, &result);
-    for (int64_t i = 0; status == TDSNN_OK && i < shape[0]; i++) {
-        ints[i] = value->tensor->ints[0];
+    void *elements;
+    status =
+        new_constant(l, ints ? TD_TYPE_INT : TD_TYPE_FLOAT, (int)rank, shape, &result, &elements);
+    for (size_t i = 0; status == TDSNN_OK && i < result->count; i++) {
+        if (ints) {
+            ((int64_t *)elements)[i] = value->ints[0];
+        } else {
+            ((float *)elements)[i] = value == NULL ? 0.0f : value->floats[0];
+        }
     }
     return status == TDSNN_OK ? td_constant(l, node, result) : status;
 }
+
+/* Widens dims [*rank] to what ONNX's rule makes of them and another shape; false where they do not
+ * go together. */
+static bool broadcast_dims(int *rank, int64_t *dims, int other_rank, const int64_t *other) {
+    int wide = *rank > other_rank ? *rank : other_rank;
+    for (int i = 1; i <= wide; i++) { /* from the last axis on; those in front are made last */
+        int64_t a = i <= *rank ? dims[*rank - i] : 1;
+        int64_t b = i <= other_rank ? other[other_rank - i] : 1;
+        if (a != b && a != 1 && b != 1) {
+            return false;
+        }
+    }
+    int64_t made[TD_MAX_RANK];
+    for (int i = 1; i <= wide; i++) {
+        int64_t a = i <= *rank ? dims[*rank - i] : 1;
+        made[wide - i] = a != 1 || i > other_rank ? a : other[other_rank - i];
+    }
+    memcpy(dims, made, (size_t)wide * sizeof *dims);
+    *rank = wide;
+    return true;
+}
+
+/* Which element of `from` stands at place `i` of the tensor it is spread over. */
+static size_t broadcast_place(const td_tensor *from, const td_tensor *over, size_t i) {
+    size_t place = 0, stride = 1;
+    for (int axis = 1; axis <= from->rank; axis++) {
+        size_t size = (size_t)over->dims[over->rank - axis];
+        size_t own = (size_t)from->dims[from->rank - axis];
+        place += own == 1 ? 0 : i % size * stride;
+        stride *= own;
+        i /= size;
+    }
+    return place;
+}
+
+/* A new constant, its dimensions those of all inputs from `first` on together. */
+static tdsnn_status new_broadcast(td_lowerer *l, const td_source_node *node, int first,
+                                  td_type type, td_tensor **out, void **elements) {
+    int64_t dims[TD_MAX_RANK] = {0};
+    int rank = 0;
+    for (int i = first; i < node->input_count; i++) {
+        const td_tensor *tensor = td_input_constant(l, node, i);
+        if (!broadcast_dims(&rank, dims, tensor->rank, tensor->dims)) {
+            return td_broken(l, "its constants, '%s' among them, are not of one shape",
+                             td_input_name(l, node, i));
+        }
+    }
+    return new_constant(l, type, rank, dims, out, elements);
+}
+
+/* Numbers of one type, floats or integers, in all inputs from `first` on. */
+static tdsnn_status check_alike(td_lowerer *l, const td_source_node *node, int first) {
+    td_type type = td_input_constant(l, node, first)->type;
+    for (int i = first; i < node->input_count; i++) {
+        td_type other = td_input_constant(l, node, i)->type;
+        if (other == TD_TYPE_OTHER || other != type) {
+            return td_refuse(l, "its constant '%s' holds no numbers, or others than the rest",
+                             td_input_name(l, node, i));
+        }
+    }
+    return TDSNN_OK;
+}
+
+/* Copies one element, of either type. */
+static void copy_element(void *to, size_t i, const td_tensor *from, size_t place) {
+    if (from->type == TD_TYPE_FLOAT) {
+        ((float *)to)[i] = from->floats[place];
+    } else {
+        ((int64_t *)to)[i] = from->ints[place];
+    }
+}
+
+tdsnn_status td_lower_equal(td_lowerer *l, const td_source_node *node) {
+    td_tensor *result;
+    void *elements;
+    tdsnn_status status = check_alike(l, node, 0);
+    if (status == TDSNN_OK) {
+        status = new_broadcast(l, node, 0, TD_TYPE_INT, &result, &elements);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    const td_tensor *a = td_input_constant(l, node, 0), *b = td_input_constant(l, node, 1);
+    for (size_t i = 0; i < result->count; i++) {
+        size_t x = broadcast_place(a, result, i), y = broadcast_place(b, result, i);
+        ((int64_t *)elements)[i] =
+            a->type == TD_TYPE_FLOAT ? a->floats[x] == b->floats[y] : a->ints[x] == b->ints[y];
+    }
+    return td_constant(l, node, result);
+}
+
+tdsnn_status td_lower_where(td_lowerer *l, const td_source_node *node) {
+    const td_tensor *condition = td_input_constant(l, node, 0);
+    td_tensor *result;
+    void *elements;
+    tdsnn_status status = check_alike(l, node, 1);
+    if (status == TDSNN_OK && condition->type != TD_TYPE_INT) {
+        status =
+            td_broken(l, "its condition '%s' holds no truth values", td_input_name(l, node, 0));
+    }
+    if (status == TDSNN_OK) {
+        td_type type = td_input_constant(l, node, 1)->type;
+        status = new_broadcast(l, node, 0, type, &result, &elements);
+    }
+    for (size_t i = 0; status == TDSNN_OK && i < result->count; i++) {
+        bool first = condition->ints[broadcast_place(condition, result, i)] != 0;
+        const td_tensor *from = td_input_constant(l, node, first ? 1 : 2);
+        copy_element(elements, i, from, broadcast_place(from, result, i));
+    }
+    return status == TDSNN_OK ? td_constant(l, node, result) : status;
+}
+
+tdsnn_status td_lower_expand(td_lowerer *l, const td_source_node *node) {
+    const td_tensor *tensor = td_input_constant(l, node, 0);
+    int64_t dims[TD_MAX_RANK] = {0}, before[TD_MAX_RANK] = {0};
+    const int64_t *shape;
+    size_t count;
+    tdsnn_status status = td_int_list(l, node, "shape", 1, &shape, &count);
+    if (status == TDSNN_OK && tensor != NULL) {
+        status = td_check_numbers(l, node);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    int rank = tensor == NULL ? td_file_dims(l, td_input_value(l, node, 0), dims) : tensor->rank;
+    memcpy(dims, tensor == NULL ? dims : tensor->dims, sizeof dims);
+    memcpy(before, dims, sizeof dims);
+    if (count > TD_MAX_RANK || !broadcast_dims(&rank, dims, (int)count, shape)) {
+        return td_broken(l, "its input does not fit the shape '%s'", td_input_name(l, node, 1));
+    }
+    if (tensor == NULL) {
+        bool same = memcmp(before, dims, sizeof dims) == 0;
+        return same ? td_pass(l, node)
+                    : td_refuse(l, "it repeats a computed value, which is not supported");
+    }
+    td_tensor *result;
+    void *elements;
+    status = new_constant(l, tensor->type, rank, dims, &result, &elements);
+    for (size_t i = 0; status == TDSNN_OK && i < result->count; i++) {
+        copy_element(elements, i, tensor, broadcast_place(tensor, result, i));
+    }
+    return status == TDSNN_OK ? td_constant(l, node, result) : status;
+}
+
+/* ---- Arithmetic. */
 
 /* a op b, op the first letter of Add, Sub, Mul, Div; false where there is no such int64. Times or
  * by 1 leaves the batch what it is. */
@@ -420,35 +609,19 @@ static bool reckon(char op, int64_t a, int64_t b, int64_t *out) {
     return !overflows && *out != TD_BATCH;
 }
 
-/* a op b of floats, each one number or as many as the other, in float as a runtime would. */
+/* a op b of floats, in float as a runtime would. */
 static tdsnn_status float_arithmetic(td_lowerer *l, const td_source_node *node, const td_tensor *a,
                                      const td_tensor *b) {
-    bool alike =
-        a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
-    bool spread = (b->count == 1 && b->rank <= a->rank) || (a->count == 1 && a->rank <= b->rank);
-    if (!alike && !spread) {
-        return td_refuse(l,
-                         "of constants of %s and %s it is not supported; export with constant "
-                         "folding",
-                         td_dims_text(l, a), td_dims_text(l, b));
-    }
-    const td_tensor *larger = b->count == 1 && b->rank <= a->rank ? a : b;
-    td_tensor *result = copy_header(l, larger);
+    td_tensor *result;
     void *elements;
-    tdsnn_status status = result == NULL
-                              ? TDSNN_ERR_RUNTIME
-                              : alloc_elements(l, larger->count, sizeof(float), &elements);
-    if (status != TDSNN_OK) {
-        return status;
-    }
-    float *floats = elements;
-    for (size_t i = 0; i < larger->count; i++) {
-        float x = a->floats[a->count == 1 ? 0 : i], y = b->floats[b->count == 1 ? 0 : i];
+    tdsnn_status status = new_broadcast(l, node, 0, TD_TYPE_FLOAT, &result, &elements);
+    for (size_t i = 0; status == TDSNN_OK && i < result->count; i++) {
+        float x = a->floats[broadcast_place(a, result, i)];
+        float y = b->floats[broadcast_place(b, result, i)];
         char op = node->op[0];
-        floats[i] = op == 'A' ? x + y : op == 'S' ? x - y : op == 'M' ? x * y : x / y;
+        ((float *)elements)[i] = op == 'A' ? x + y : op == 'S' ? x - y : op == 'M' ? x * y : x / y;
     }
-    result->floats = floats;
-    return td_constant(l, node, result);
+    return status == TDSNN_OK ? td_constant(l, node, result) : status;
 }
 
 tdsnn_status td_constant_arithmetic(td_lowerer *l, const td_source_node *node) {

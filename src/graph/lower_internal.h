@@ -43,7 +43,7 @@ typedef enum td_layout {
     TD_LAYOUT_FLAT_NHWC, /* [N, H*W*C] in this order; the draft is flat in the order C, H, W */
     TD_LAYOUT_LINES,     /* [N, C, H*W] */
     TD_LAYOUT_GROUPED,   /* [N, groups, C/groups, H, W]: only a Transpose or Reshape reads it */
-    TD_LAYOUT_COLUMN     /* [N, C, 1, 1]; the draft is flat */
+    TD_LAYOUT_SPREAD     /* [N, C, 1, 1], [N, 1, C] and the like; the draft is flat */
 } td_layout;
 
 /* What is known of a value of the file: a constant, a draft's result, or nothing because the node
@@ -53,6 +53,7 @@ typedef struct td_value {
     int draft;           /* -1 if it is not computed */
     td_layout layout;    /* of a computed value */
     td_shape unflat;     /* FLAT_NHWC: the shape before it was flattened */
+    int rank, axis;      /* SPREAD: of the file, and which axis C is */
     int groups;          /* GROUPED */
     int pads[4];         /* zeros that a Pad put around it: y begin, x begin, y end, x end */
     int uses;            /* by live nodes, and as the network's output */
@@ -89,8 +90,8 @@ typedef struct td_attribute_spec {
 typedef struct td_operator {
     const char *name, *domain;
     int first_opset, last_opset; /* of ONNX's own domain, whatever domain the row is of */
-    /* One letter an input. Computed: x channels first, l of any layout, p that or padded. Constant:
-     * c, optional C. Either: a (of any layout). A + behind the last lets it come again. */
+    /* One letter an input. Computed, of any layout: l, p that or padded. Constant: c, optional C.
+     * Either: a, q that or padded. A + behind the last lets it come again. */
     const char *inputs;
     const td_attribute_spec *attributes; /* ends with a NULL name */
     td_lower_fn lower;
@@ -187,6 +188,12 @@ tdsnn_status td_check_floats(td_lowerer *l, const td_source_node *node, int inpu
 void td_bind_output(td_lowerer *l, const td_source_node *node, int output, int draft);
 tdsnn_status td_kept_as(td_lowerer *l, int draft);
 
+/* [N, C, 1, 1] or [N, C, 1], which a convolution takes as its channels. */
+bool td_is_column(const td_value *value);
+
+/* Lays a value out as another one of the file. */
+void td_lay_out_like(td_value *value, const td_value *other);
+
 /* The node has no effect but that the file calls or arranges its input otherwise: the output is
  * `draft` laid out as said. */
 tdsnn_status td_rearranged(td_lowerer *l, const td_source_node *node, int draft, td_layout layout,
@@ -245,6 +252,8 @@ tdsnn_status td_lower_batch_norm(td_lowerer *l, const td_source_node *node);
 /* lower_neuron.c */
 tdsnn_status td_lower_relu(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_clip(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_max(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_min(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_prelu(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_leaky_relu(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_code(td_lowerer *l, const td_source_node *node);
@@ -259,9 +268,9 @@ tdsnn_status td_lower_reduce(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_sum(td_lowerer *l, const td_source_node *node);
 /* Refuses computed inputs that are not of one shape and layout: what a sum or difference needs. */
 tdsnn_status td_check_alike(td_lowerer *l, const td_source_node *node);
-/* Exchanges groups for their members, [g, C/g] for [C/g, g]: the draft of the reordered channels.
- */
-tdsnn_status td_shuffle_channels(td_lowerer *l, const td_source_node *node, int groups, int *draft);
+/* Chooses channels of the first input, in this order: runs of neighbours stay together. */
+tdsnn_status td_choose_channels(td_lowerer *l, const td_source_node *node, const int *channels,
+                                int count, int *draft);
 tdsnn_status td_lower_concat(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_slice(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_split(td_lowerer *l, const td_source_node *node);
@@ -280,6 +289,9 @@ tdsnn_status td_lower_cast(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_constant(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_shape(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_constant_of_shape(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_equal(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_expand(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_where(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_constant_view(td_lowerer *l, const td_source_node *node, int rank,
                               const int64_t *dims);
 tdsnn_status td_constant_transpose(td_lowerer *l, const td_source_node *node, const int *perm);

@@ -14,6 +14,7 @@ static int *input_drafts(td_lowerer *l, const td_source_node *node) {
 static bool same_layout(const td_value *a, const td_value *b) {
     td_shape s = a->unflat, t = b->unflat;
     return a->layout == b->layout &&
+           (a->layout != TD_LAYOUT_SPREAD || (a->rank == b->rank && a->axis == b->axis)) &&
            (a->layout != TD_LAYOUT_FLAT_NHWC || (s.c == t.c && s.h == t.h && s.w == t.w));
 }
 
@@ -112,25 +113,34 @@ static td_draft slice(td_lowerer *l, const td_source_node *node, int64_t first, 
     return draft;
 }
 
-tdsnn_status td_shuffle_channels(td_lowerer *l, const td_source_node *node, int groups,
-                                 int *draft) {
+/* The neighbours that `channels` begins with. */
+static int count_run(const int *channels, int count) {
+    int run = 1;
+    while (run < count && channels[run] == channels[0] + run) {
+        run++;
+    }
+    return run;
+}
+
+tdsnn_status td_choose_channels(td_lowerer *l, const td_source_node *node, const int *channels,
+                                int count, int *draft) {
     td_draft joined = td_pointwise(l, node, 0, TD_OP_CONCAT);
-    int channels = joined.shape.c, members = channels / groups;
-    int *parts = td_arena_alloc(l->scratch, (size_t)channels, sizeof *parts);
-    if (parts == NULL) {
-        return TDSNN_ERR_RUNTIME;
+    int *parts = td_arena_alloc(l->scratch, (size_t)count, sizeof *parts);
+    tdsnn_status status = parts == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+    joined.input_count = 0;
+    for (int i = 0, run; status == TDSNN_OK && i < count; i += run) {
+        run = count_run(channels + i, count - i);
+        td_draft part = slice(l, node, channels[i], channels[i] + run);
+        part.suffix = run < count ? td_arena_printf(l->scratch, "%d", i) : NULL;
+        status = run < count && part.suffix == NULL
+                     ? TDSNN_ERR_RUNTIME
+                     : td_draft_add(l, &part, &parts[joined.input_count++]);
     }
-    for (int c = 0; c < channels; c++) {
-        int from = c % groups * members + c / groups;
-        td_draft part = slice(l, node, from, from + 1);
-        part.suffix = td_arena_printf(l->scratch, "%d", from);
-        tdsnn_status status =
-            part.suffix == NULL ? TDSNN_ERR_RUNTIME : td_draft_add(l, &part, &parts[c]);
-        if (status != TDSNN_OK) {
-            return status;
-        }
+    if (status != TDSNN_OK || joined.input_count == 1) {
+        *draft = status == TDSNN_OK ? parts[0] : -1;
+        return status;
     }
-    joined.input_count = channels;
+    joined.shape.c = count;
     joined.inputs = parts;
     return td_draft_add(l, &joined, draft);
 }

@@ -77,6 +77,31 @@ static tdsnn_status reshape_input(td_lowerer *l, const td_source_node *node, int
                          "the input is taken in this shape");
 }
 
+/* Whether all dimensions but one are 1, which holds `count`: that axis, the first where several
+ * would do; else 0. */
+static int spread_axis(int rank, const int64_t *dims, size_t count) {
+    int axis = 0, others = 0;
+    for (int i = rank - 1; i > 0; i--) {
+        others += dims[i] != 1;
+        axis = dims[i] == (int64_t)count ? i : axis;
+    }
+    return others <= 1 ? axis : 0;
+}
+
+/* [N, C, 1, 1] and the like, of a value that is flat or is made so. */
+static tdsnn_status spread(td_lowerer *l, const td_source_node *node, int rank, int axis) {
+    const td_value *input = td_input_value(l, node, 0);
+    tdsnn_status status =
+        input->layout == TD_LAYOUT_SPREAD
+            ? td_rearranged(l, node, input->draft, TD_LAYOUT_SPREAD, "only sizes of 1 move")
+            : flatten(l, node);
+    td_value *output = &l->values[node->outputs[0]];
+    output->layout = TD_LAYOUT_SPREAD;
+    output->rank = rank;
+    output->axis = axis;
+    return status;
+}
+
 tdsnn_status td_view(td_lowerer *l, const td_source_node *node, int rank, const int64_t *dims) {
     const td_value *input = td_input_value(l, node, 0);
     int64_t now[4];
@@ -102,13 +127,14 @@ tdsnn_status td_view(td_lowerer *l, const td_source_node *node, int rank, const 
                              layout == TD_LAYOUT_LINES ? "the positions, row behind row"
                                                        : "only sizes of 1 move");
     }
-    if (shape.flat && rank == 4 && dims[1] == shape.c && dims[2] == 1 && dims[3] == 1 &&
-        draft != 0) {
-        return td_rearranged(l, node, draft, TD_LAYOUT_COLUMN, "only sizes of 1 move");
-    }
     bool fresh = input->draft == 0 && !input->shared && input->layout == TD_LAYOUT_NCHW;
     if (fresh && (rank == 3 || rank == 4)) {
         return reshape_input(l, node, rank, dims);
+    }
+    int axis = spread_axis(rank, dims, td_shape_count(shape));
+    bool ordered = !last || orders_agree(shape);
+    if (axis > 0 && ordered) {
+        return spread(l, node, rank, axis);
     }
     return td_refuse(l,
                      "only [N, -1] and shapes in which just sizes of 1 move are supported, N "
@@ -360,6 +386,33 @@ tdsnn_status td_lower_unsqueeze(td_lowerer *l, const td_source_node *node) {
     return status == TDSNN_OK ? view_as(l, node, !marked[0], more, made) : status;
 }
 
+/* Channels in another order, or some of them: from RGB to BGR, say. */
+static tdsnn_status gather_channels(td_lowerer *l, const td_source_node *node,
+                                    const td_tensor *index) {
+    int size = td_input_draft(l, node, 0)->shape.c, draft;
+    int *channels = td_arena_alloc(l->scratch, index->count, sizeof *channels);
+    if (channels == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    if (index->type != TD_TYPE_INT || index->count < 1 || index->count > TD_MAX_EXTENT) {
+        return td_refuse(l, "its indices '%s' are no list of integers", td_input_name(l, node, 1));
+    }
+    for (size_t i = 0; i < index->count; i++) {
+        int64_t place = index->ints[i];
+        if (place < -size || place >= size) {
+            return td_broken(l, "its index %lld lies outside of %d channels", (long long)place,
+                             size);
+        }
+        channels[i] = (int)(place < 0 ? place + size : place);
+    }
+    tdsnn_status status = td_choose_channels(l, node, channels, (int)index->count, &draft);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_bind_output(l, node, 0, draft);
+    return td_kept_as(l, draft);
+}
+
 tdsnn_status td_lower_gather(td_lowerer *l, const td_source_node *node) {
     if (td_input_constant(l, node, 0) != NULL) {
         return td_constant_gather(l, node);
@@ -371,11 +424,14 @@ tdsnn_status td_lower_gather(td_lowerer *l, const td_source_node *node) {
     if (status != TDSNN_OK) {
         return status;
     }
+    if (axis == td_channel_axis(td_input_value(l, node, 0)) && index->rank == 1) {
+        return gather_channels(l, node, index);
+    }
     bool only = index->type == TD_TYPE_INT && index->rank == 0 && dims[axis] == 1 &&
                 (index->ints[0] == 0 || index->ints[0] == -1);
     if (!only) {
-        return td_refuse(l, "of a computed value it is supported for index 0 of an axis of size 1 "
-                            "only");
+        return td_refuse(l, "of a computed value it is supported for a list of channels, or index "
+                            "0 of an axis of size 1, only");
     }
     for (int i = 0; i < rank; i++) {
         if (i != axis) {
@@ -428,13 +484,13 @@ static tdsnn_status transpose_computed(td_lowerer *l, const td_source_node *node
     static const int to_last[4] = {0, 2, 3, 1}, to_first[4] = {0, 3, 1, 2};
     static const char reason[] = "changes the layout in the file only; here it is [C][H][W]";
     const td_value *input = td_input_value(l, node, 0);
-    if (input->layout == TD_LAYOUT_NCHW && rank == 4 && is_order(perm, to_last)) {
-        return td_rearranged(l, node, input->draft, TD_LAYOUT_NHWC, reason);
+    bool last = input->layout == TD_LAYOUT_NCHW && rank == 4 && is_order(perm, to_last);
+    if (last || (input->layout == TD_LAYOUT_NHWC && is_order(perm, to_first))) {
+        memcpy(l->values[node->outputs[0]].pads, input->pads, sizeof input->pads);
+        return td_rearranged(l, node, input->draft, last ? TD_LAYOUT_NHWC : TD_LAYOUT_NCHW, reason);
     }
-    if (input->layout == TD_LAYOUT_NHWC && is_order(perm, to_first)) {
-        return td_rearranged(l, node, input->draft, TD_LAYOUT_NCHW, reason);
-    }
-    if (perm[0] == 0 && input->layout != TD_LAYOUT_FLAT_NHWC && keeps_order(rank, dims, perm)) {
+    if (perm[0] == 0 && !td_is_padded(input) && input->layout != TD_LAYOUT_FLAT_NHWC &&
+        keeps_order(rank, dims, perm)) {
         int64_t permuted[4];
         for (int i = 0; i < rank; i++) {
             permuted[i] = dims[perm[i]];
@@ -451,13 +507,17 @@ static tdsnn_status shuffle(td_lowerer *l, const td_source_node *node) {
     const td_value *input = td_input_value(l, node, 0);
     int perm[TD_MAX_RANK], groups = input->groups, draft;
     int channels = td_input_draft(l, node, 0)->shape.c;
-    tdsnn_status status = read_permutation(l, node, 5, perm);
+    int *order = td_arena_alloc(l->scratch, (size_t)channels, sizeof *order);
+    for (int c = 0; order != NULL && c < channels; c++) {
+        order[c] = c % groups * (channels / groups) + c / groups;
+    }
+    tdsnn_status status = order == NULL ? TDSNN_ERR_RUNTIME : read_permutation(l, node, 5, perm);
     if (status == TDSNN_OK && memcmp(perm, exchange, sizeof exchange) != 0) {
         status = td_refuse(l, "of [N, groups, C, H, W] only an exchange of the groups with their "
                               "channels is supported");
     }
     if (status == TDSNN_OK) {
-        status = td_shuffle_channels(l, node, groups, &draft);
+        status = td_choose_channels(l, node, order, channels, &draft);
     }
     if (status != TDSNN_OK) {
         return status;
@@ -514,7 +574,8 @@ static tdsnn_status pad_axis(td_lowerer *l, const td_value *input, int64_t axis,
     if (status != TDSNN_OK || (begin == 0 && end == 0)) {
         return status;
     }
-    if (begin < 0 || end < 0 || place < 2) {
+    bool position = place > 0 && place != td_channel_axis(input);
+    if (begin < 0 || end < 0 || !position) {
         return td_refuse(l,
                          "it adds %lld and %lld around axis %d of %s; supported are zeros around "
                          "the positions",
@@ -524,7 +585,7 @@ static tdsnn_status pad_axis(td_lowerer *l, const td_value *input, int64_t axis,
     if (begin > most || end > most - begin) {
         return td_refuse(l, "its result is larger than %d", TD_MAX_EXTENT);
     }
-    int x = place == rank - 1;
+    int x = place == (input->layout == TD_LAYOUT_NHWC ? 2 : rank - 1);
     pads[x] = (int)begin;
     pads[2 + x] = (int)end;
     return TDSNN_OK;
@@ -546,8 +607,8 @@ tdsnn_status td_lower_pad(td_lowerer *l, const td_source_node *node) {
     if (status != TDSNN_OK) {
         return status;
     }
-    if (td_spatial_rank(l, input) == 0) {
-        return td_refuse(l, "its input is %s; only [N, C, H, W] and [N, C, L] are supported",
+    if (td_spatial_rank(l, input) == 0 && input->layout != TD_LAYOUT_NHWC) {
+        return td_refuse(l, "its input is %s; only pictures and [N, C, L] are supported",
                          td_value_text(l, input));
     }
     axis_count = axes == NULL ? (size_t)rank : axis_count;

@@ -1,4 +1,6 @@
 /* Rows that become synapses: Conv, Gemm, MatMul. */
+#include <string.h>
+
 #include "graph/lower_internal.h"
 
 /* A constant of these dimensions? */
@@ -85,17 +87,22 @@ static tdsnn_status check_conv(td_lowerer *l, const td_source_node *node, td_sha
     return TDSNN_OK;
 }
 
-/* Of [N, C, 1, 1] by one tap: an inner product. */
+/* Of [N, C, 1, 1] or [N, C, 1] by one tap: an inner product. */
 static tdsnn_status lower_column(td_lowerer *l, const td_source_node *node) {
     const td_tensor *w = td_input_constant(l, node, 1);
     td_draft draft = td_pointwise(l, node, 0, TD_OP_INNER);
     td_shape shape = {draft.shape.c, 1, 1, false};
     int64_t groups = td_int_attribute(node, "group", 1);
-    if (w->rank != 4 || w->dims[2] != 1 || w->dims[3] != 1 || groups != 1) {
+    int rank = td_input_value(l, node, 0)->rank - 2;
+    bool single = w->rank == rank + 2 && groups == 1;
+    for (int i = 0; single && i < rank; i++) {
+        single = w->dims[2 + i] == 1;
+    }
+    if (!single) {
         return td_refuse(l,
                          "of [N, C, 1, 1] it is supported with kernels of 1x1 in one group only");
     }
-    tdsnn_status status = td_lower_window(l, node, 2, &w->dims[2], &shape, &draft.window);
+    tdsnn_status status = td_lower_window(l, node, rank, &w->dims[2], &shape, &draft.window);
     if (status == TDSNN_OK && (shape.h != 1 || shape.w != 1)) {
         status = td_refuse(l, "it pads [N, C, 1, 1]; export it as an inner product");
     }
@@ -117,7 +124,7 @@ static tdsnn_status lower_column(td_lowerer *l, const td_source_node *node) {
 }
 
 tdsnn_status td_lower_conv(td_lowerer *l, const td_source_node *node) {
-    if (td_input_value(l, node, 0)->layout == TD_LAYOUT_COLUMN) {
+    if (td_is_column(td_input_value(l, node, 0))) {
         return lower_column(l, node);
     }
     const td_tensor *w = td_input_constant(l, node, 1);
@@ -173,7 +180,10 @@ static tdsnn_status lower_inner(td_lowerer *l, const td_source_node *node, bool 
     const td_tensor *w = td_input_constant(l, node, 1);
     td_shape in = td_input_draft(l, node, 0)->shape;
     const td_value *input = td_input_value(l, node, 0);
-    if (!in.flat || input->layout == TD_LAYOUT_COLUMN) {
+    int64_t dims[4];
+    int rank = td_file_dims(l, input, dims);
+    bool last = input->layout == TD_LAYOUT_SPREAD && input->axis == rank - 1;
+    if (!in.flat || (rank > 2 && !(last && strcmp(node->op, "MatMul") == 0))) {
         return td_refuse(l, "its input is %s; only [N, F] is supported, put a Flatten in front",
                          td_value_text(l, input));
     }
@@ -214,7 +224,9 @@ static tdsnn_status lower_inner(td_lowerer *l, const td_source_node *node, bool 
         }
     }
     status = td_keep(l, node, &draft);
-    l->values[node->outputs[0]].layout = TD_LAYOUT_NCHW;
+    if (rank == 2) {
+        l->values[node->outputs[0]].layout = TD_LAYOUT_NCHW;
+    }
     return status;
 }
 
@@ -250,9 +262,33 @@ static tdsnn_status lower_pointwise(td_lowerer *l, const td_source_node *node) {
     return status == TDSNN_OK ? td_keep(l, node, &draft) : status;
 }
 
+/* [N, 1, F] or [N, 1, 1, F], which has been a picture up to here, becomes flat. */
+static tdsnn_status flatten_row(td_lowerer *l, const td_source_node *node) {
+    td_value *input = &l->values[node->inputs[0]];
+    int64_t dims[4];
+    int rank = td_file_dims(l, input, dims), index;
+    td_draft flat = td_pointwise(l, node, 0, TD_OP_FLATTEN);
+    flat.suffix = "flat";
+    flat.shape = (td_shape){.c = (int)td_shape_count(flat.shape), .h = 1, .w = 1, .flat = true};
+    tdsnn_status status = td_draft_add(l, &flat, &index);
+    if (status == TDSNN_OK) {
+        input->draft = index;
+        input->layout = TD_LAYOUT_SPREAD;
+        input->rank = rank;
+        input->axis = rank - 1;
+    }
+    return status;
+}
+
 tdsnn_status td_lower_matmul(td_lowerer *l, const td_source_node *node) {
-    if (td_input_value(l, node, 0)->layout == TD_LAYOUT_NHWC) {
+    const td_value *input = td_input_value(l, node, 0);
+    td_shape shape = td_input_draft(l, node, 0)->shape;
+    if (input->layout == TD_LAYOUT_NHWC) {
         return lower_pointwise(l, node);
     }
-    return lower_inner(l, node, true, 1.0, 1.0);
+    tdsnn_status status = TDSNN_OK;
+    if (!shape.flat && shape.c * shape.h == 1) {
+        status = flatten_row(l, node);
+    }
+    return status == TDSNN_OK ? lower_inner(l, node, true, 1.0, 1.0) : status;
 }

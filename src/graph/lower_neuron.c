@@ -31,6 +31,43 @@ static tdsnn_status read_bound(td_lowerer *l, const td_source_node *node, const 
     return TDSNN_OK;
 }
 
+/* The ends of a draft that clips; false for any other. */
+static bool get_range(const td_draft *draft, float *low, float *high) {
+    *low = draft->op == TD_OP_CLIP ? draft->low : 0.0f;
+    *high = draft->op == TD_OP_CLIP ? draft->high : FLT_MAX;
+    return draft->op == TD_OP_CLIP || draft->op == TD_OP_RELU;
+}
+
+/* Clips an input to low .. high. Where a draft of its own clips it already, that takes over. */
+static tdsnn_status lower_range(td_lowerer *l, const td_source_node *node, int input, float low,
+                                float high) {
+    td_draft draft = td_pointwise(l, node, input, TD_OP_CLIP);
+    td_draft *before = td_input_draft(l, node, input);
+    float other_low, other_high;
+    bool merged =
+        get_range(before, &other_low, &other_high) && !td_input_value(l, node, input)->shared;
+    draft.low = (merged && other_low > low ? other_low : low) + 0.0f; /* no -0 */
+    draft.high = merged && other_high < high ? other_high : high;
+    if (draft.low > 0.0f || draft.high <= 0.0f) {
+        return td_refuse(l,
+                         "it clips to %g .. %g; supported are ends with min <= 0 < max, as a "
+                         "silent neuron stands for 0",
+                         (double)draft.low, (double)draft.high);
+    }
+    bool open = draft.high == FLT_MAX;
+    draft.op = open && draft.low == 0.0f ? TD_OP_RELU : TD_OP_CLIP;
+    if (merged) {
+        before->op = draft.op;
+        before->low = draft.op == TD_OP_RELU ? 0.0f : draft.low;
+        before->high = draft.op == TD_OP_RELU ? 0.0f : draft.high;
+        return td_folded(l, node, input, "end");
+    }
+    if (draft.op == TD_OP_RELU) {
+        draft.high = 0.0f;
+    }
+    return open && draft.low == -FLT_MAX ? td_pass(l, node) : td_keep(l, node, &draft);
+}
+
 tdsnn_status td_lower_clip(td_lowerer *l, const td_source_node *node) {
     td_draft draft = td_pointwise(l, node, 0, TD_OP_CLIP);
     tdsnn_status status = read_bound(l, node, "min", 1, -FLT_MAX, &draft.low);
@@ -40,21 +77,39 @@ tdsnn_status td_lower_clip(td_lowerer *l, const td_source_node *node) {
     if (status != TDSNN_OK) {
         return status;
     }
-    if (draft.low > 0.0f || draft.high <= 0.0f) {
-        return td_refuse(l,
-                         "it clips to %g .. %g; supported are ends with min <= 0 < max, as a "
-                         "silent neuron stands for 0",
-                         (double)draft.low, (double)draft.high);
+    return lower_range(l, node, 0, draft.low, draft.high);
+}
+
+/* Max or Min of a value and one number. */
+static tdsnn_status lower_bound(td_lowerer *l, const td_source_node *node, bool low) {
+    int constant = td_input_constant(l, node, 0) == NULL;
+    const td_tensor *bound = td_input_constant(l, node, constant);
+    if (node->input_count != 2 || bound == NULL || td_input_constant(l, node, !constant) != NULL) {
+        return td_refuse(l, "only that of one computed value and one constant is supported");
     }
-    bool open = draft.high == FLT_MAX;
-    if (open && draft.low == -FLT_MAX) {
-        return td_pass(l, node);
+    tdsnn_status status = td_check_floats(l, node, constant);
+    if (status != TDSNN_OK) {
+        return status;
     }
-    draft.low += 0.0f; /* no -0 */
-    if (open && draft.low == 0.0f) {
-        return td_lower_relu(l, node);
+    for (size_t i = 0; i < bound->count; i++) {
+        if (bound->floats[i] != bound->floats[0] || bound->rank > 4) {
+            return td_refuse(l, "its constant '%s' is not one number",
+                             td_input_name(l, node, constant));
+        }
     }
-    return td_keep(l, node, &draft);
+    if (bound->count == 0) {
+        return td_broken(l, "its constant '%s' is empty", td_input_name(l, node, constant));
+    }
+    return lower_range(l, node, !constant, low ? bound->floats[0] : -FLT_MAX,
+                       low ? FLT_MAX : bound->floats[0]);
+}
+
+tdsnn_status td_lower_max(td_lowerer *l, const td_source_node *node) {
+    return lower_bound(l, node, true);
+}
+
+tdsnn_status td_lower_min(td_lowerer *l, const td_source_node *node) {
+    return lower_bound(l, node, false);
 }
 
 /* x < 0 times `slope`. */
@@ -168,22 +223,37 @@ tdsnn_status td_lower_code(td_lowerer *l, const td_source_node *node) {
     return status == TDSNN_OK ? td_keep(l, node, &draft) : status;
 }
 
-/* Of [N, F] over F: axis 1 or -1, where the old meaning (from opset 13 on, one axis; before, all
- * from `axis` on) and the new one agree. [N, C, 1, 1] over C is flattened first. */
+/* Whether it is over all values of a sample: over the only axis that is not 1, or, before opset 13,
+ * over that and all from `axis` on. */
+static tdsnn_status check_softmax(td_lowerer *l, const td_source_node *node, td_shape shape) {
+    bool old = td_node_opset(l, node) < 13;
+    const td_value *value = td_input_value(l, node, 0);
+    int64_t dims[4];
+    int axis, channels = td_channel_axis(value) < 0 ? 1 : td_channel_axis(value);
+    tdsnn_status status = td_read_axis(l, td_int_attribute(node, "axis", old ? 1 : -1),
+                                       td_file_dims(l, value, dims), &axis);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    bool all = axis == channels || (old && axis > 0 && axis < channels);
+    return all && shape.h * shape.w == 1
+               ? TDSNN_OK
+               : td_refuse(l, "only that of [N, F] over F is supported; put a Flatten in front");
+}
+
+/* [N, C, 1, 1] over C is flattened first. */
 static tdsnn_status lower_softmax(td_lowerer *l, const td_source_node *node, td_op op) {
     td_draft draft = td_pointwise(l, node, 0, op);
-    int64_t axis = td_int_attribute(node, "axis", td_node_opset(l, node) < 13 ? 1 : -1);
-    td_shape shape = draft.shape;
-    bool column = !shape.flat && shape.h == 1 && shape.w == 1;
-    if ((!shape.flat && !column) || (axis != 1 && !(axis == (shape.flat ? -1 : -3)))) {
-        return td_refuse(l, "only that of [N, F] over F is supported; put a Flatten in front");
-    }
+    tdsnn_status status = check_softmax(l, node, draft.shape);
     int index;
-    if (column) {
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    if (!draft.shape.flat) {
         td_draft flat = td_pointwise(l, node, 0, TD_OP_FLATTEN);
         flat.shape.flat = true;
         flat.suffix = "flat";
-        tdsnn_status status = td_draft_add(l, &flat, &index);
+        status = td_draft_add(l, &flat, &index);
         if (status != TDSNN_OK) {
             return status;
         }

@@ -131,8 +131,6 @@ tdsnn_status td_lower_pair(td_lowerer *l, const td_source_node *node) {
     draft.code = code;
     draft.negative = slope;
     tdsnn_status kept = td_keep(l, node, &draft);
-    td_value *output = &l->values[node->outputs[0]];
-    output->layout = td_input_value(l, positive, 0)->layout;
-    output->unflat = td_input_value(l, positive, 0)->unflat;
+    td_lay_out_like(&l->values[node->outputs[0]], td_input_value(l, positive, 0));
     return kept;
 }

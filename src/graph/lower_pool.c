@@ -104,12 +104,14 @@ tdsnn_status td_lower_average_pool(td_lowerer *l, const td_source_node *node) {
     for (size_t i = 0; pads != NULL && i < pads->count; i++) {
         own = own || pads->ints[i] != 0;
     }
+    bool padded = zeros || own;
     own = own || hangs_over(node, input->pads, &draft.window);
     if (zeros && own && !counts) {
         return td_refuse(l, "a Pad in front of it is counted and its own padding is not; set "
                             "count_include_pad, or write pads instead of the Pad");
     }
-    draft.count_padding = counts || zeros;
+    /* where nothing is padded, those present are all that count: what hangs over never does */
+    draft.count_padding = padded && (zeros || counts);
     if (draft.count_padding && hangs_over(node, input->pads, &draft.window)) {
         return td_refuse(l, "ceil_mode together with counted padding is not supported: runtimes "
                             "differ there; write larger pads instead");
@@ -127,7 +129,7 @@ static void span_input(td_draft *draft) {
 }
 
 tdsnn_status td_lower_global_pool(td_lowerer *l, const td_source_node *node) {
-    if (td_input_value(l, node, 0)->layout == TD_LAYOUT_COLUMN) {
+    if (td_is_column(td_input_value(l, node, 0))) {
         return td_pass(l, node);
     }
     bool average = strcmp(node->op, "GlobalAveragePool") == 0;
