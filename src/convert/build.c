@@ -1,5 +1,6 @@
 #include "convert/build.h"
 
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,11 +127,60 @@ static int append_normalisation(builder *b, int at) {
     return centred < 0 ? -1 : td_graph_append(b->ctx, b->made, &divide);
 }
 
+/* Whether a Clip has an end on either side of 0, and they differ: no pair of one code does that. */
+static bool has_two_ends(const td_node *node) {
+    return node->op == TD_OP_CLIP && node->low < 0.0f && node->low != -node->high;
+}
+
+/* Appends a node of one input that is called as node `index` of the source with the ending. */
+static int append_part(builder *b, int index, const char *ending, int at, td_node node) {
+    node.name = new_name(b, b->source->nodes[index].name, ending);
+    node.input_count = 1;
+    node.inputs = &at;
+    node.shape = b->source->nodes[index].shape;
+    return node.name == NULL || at < 0 ? -1 : td_graph_append(b->ctx, b->made, &node);
+}
+
+/* What is above 0, up to an end. */
+static td_node side(float end) {
+    return end == FLT_MAX ? (td_node){.op = TD_OP_RELU} : (td_node){.op = TD_OP_CLIP, .high = end};
+}
+
+/* Appends Clip(x, low, high) as Clip(x, 0, high) - Clip(-x, 0, -low) [X]: a code for either side,
+ * capped at its own end. */
+static int append_sides(builder *b, int index, int at) {
+    const td_node *clip = &b->source->nodes[index];
+    float *signs = td_arena_alloc(b->made->arena, (size_t)clip->shape.c, sizeof *signs);
+    if (signs == NULL) {
+        return -1;
+    }
+    for (int c = 0; c < clip->shape.c; c++) {
+        signs[c] = -1.0f;
+    }
+    td_node flip = {.op = TD_OP_MUL, .operand = signs};
+    int sides[2] = {append_part(b, index, "/above", at, side(clip->high))};
+    int below = append_part(b, index, "/minus", at, flip);
+    below = append_part(b, index, "/below", below, side(-clip->low));
+    sides[1] = append_part(b, index, "/back", below, flip);
+    td_node sum = {.op = TD_OP_ADD,
+                   .name = clip->name,
+                   .input_count = 2,
+                   .inputs = sides,
+                   .shape = clip->shape};
+    return sides[0] < 0 || sides[1] < 0 ? -1 : td_graph_append(b->ctx, b->made, &sum);
+}
+
+static int append_node(builder *b, int index, const int *map) {
+    const td_node *node = &b->source->nodes[index];
+    return b->placement == NULL && has_two_ends(node) ? append_sides(b, index, map[node->inputs[0]])
+                                                      : copy_node(b, index, map);
+}
+
 static tdsnn_status copy_nodes(builder *b, int *map) {
     static const td_site plain = {.coded = false};
     for (int i = 0; i < b->source->node_count; i++) {
         const td_site *site = b->placement == NULL ? &plain : &b->placement->sites[i];
-        map[i] = site->dropped ? map[b->source->nodes[i].inputs[0]] : copy_node(b, i, map);
+        map[i] = site->dropped ? map[b->source->nodes[i].inputs[0]] : append_node(b, i, map);
         if (map[i] >= 0 && site->coded) {
             map[i] = append_code(b, i, map[i]);
         }

@@ -305,11 +305,16 @@ tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
 tdsnn_status tdsnn_convert_check(tdsnn_context *ctx, const tdsnn_model *source) {
     tdsnn_status status = tdsnn_model_check(ctx, source);
     td_placement placement;
+    td_graph *graph = NULL;
     if (status == TDSNN_OK) {
-        status = td_place(ctx, source->graph, false, &placement);
+        status = td_build_normalised(ctx, source->graph, &(tdsnn_data_info){0}, &graph);
+    }
+    if (status == TDSNN_OK) {
+        status = td_place(ctx, graph, false, &placement);
     }
     if (status == TDSNN_OK) {
         td_placement_free(&placement);
     }
+    td_graph_destroy(graph);
     return status;
 }

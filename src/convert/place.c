@@ -154,7 +154,26 @@ static void put_code(placer *p, int index, float negative, float cap) {
     p->origins[index] = FROM_HIDDEN;
 }
 
-/* A node that computes a drive. */
+static bool is_rectifier(td_op op) {
+    return op == TD_OP_RELU || op == TD_OP_CLIP || op == TD_OP_LEAKY;
+}
+
+/* Whether all readers rectify a drive, some perhaps behind a constant of their own: relu(x) beside
+ * relu(-x). */
+static bool feeds_rectifiers_only(const placer *p, int index) {
+    node_list readers = readers_of(p, index);
+    for (int i = 0; i < readers.count; i++) {
+        int at = readers.nodes[i];
+        at = is_constant_op(p->graph->nodes[at].op) ? only_reader(p, at) : at;
+        if (at < 0 || !is_rectifier(p->graph->nodes[at].op)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A node that computes a drive. Rectifiers that differ have neurons of their own, all of which read
+ * what the drive is made of. */
 static void place_drive(placer *p, int index) {
     rectifier r = {.cap = INFINITY, .budget = RECTIFIER_BUDGET};
     p->forms[index] = FORM_DRIVE;
@@ -162,10 +181,10 @@ static void place_drive(placer *p, int index) {
         return;
     }
     find_rectifiers(p, index, &r);
-    if (r.mixed) {
-        put_code(p, index, 1.0f, INFINITY);
-    } else {
+    if (!r.mixed) {
         put_code(p, index, r.negative, r.cap);
+    } else if (!feeds_rectifiers_only(p, index)) {
+        put_code(p, index, 1.0f, INFINITY);
     }
 }
 
