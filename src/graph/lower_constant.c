@@ -322,9 +322,7 @@ tdsnn_status td_constant_concat(td_lowerer *l, const td_source_node *node) {
     return status == TDSNN_OK ? td_constant(l, node, result) : status;
 }
 
-/* Of every `step`-th row from range[0] to before range[1]: clamps both to what `size` rows have, as
- * ONNX does, and gives the number of rows. */
-static int64_t clamp_range(int64_t range[2], int64_t step, int64_t size) {
+int64_t td_clamp_range(int64_t range[2], int64_t step, int64_t size) {
     int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
     for (int i = 0; i < 2; i++) {
         range[i] += range[i] < 0 ? size : 0;
@@ -359,7 +357,7 @@ tdsnn_status td_constant_slice(td_lowerer *l, const td_source_node *node) {
         return td_refuse(l, "of a constant it is supported along the first axis of integers only");
     }
     size_t width = data->count / (size_t)data->dims[0];
-    int64_t rows = clamp_range(range, range[3], data->dims[0]);
+    int64_t rows = td_clamp_range(range, range[3], data->dims[0]);
     int64_t *ints;
     td_tensor *result;
     status = new_integers(l, (size_t)rows * width, 1, &ints, &result);

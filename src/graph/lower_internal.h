@@ -157,8 +157,9 @@ tdsnn_status td_int_list(td_lowerer *l, const td_source_node *node, const char *
 /* An axis of `rank`, counted from the end if negative; TDSNN_ERR_INPUT outside. */
 tdsnn_status td_read_axis(td_lowerer *l, int64_t axis, int rank, int *out);
 
-/* What a Shape says of a symbolic batch, in an integer constant. */
-#define TD_BATCH INT64_MIN
+/* What a Shape says of a symbolic batch, in an integer constant; no number that exporters write, as
+ * INT64_MIN is for an end that is open. */
+#define TD_BATCH (INT64_MIN + 20143)
 
 /* The opset that a node is of: its function's, or the model's. */
 int64_t td_node_opset(const td_lowerer *l, const td_source_node *node);
@@ -299,6 +300,9 @@ tdsnn_status td_constant_gather(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_constant_concat(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_constant_slice(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_constant_arithmetic(td_lowerer *l, const td_source_node *node);
+/* Of every `step`-th of `size` rows, from range[0] to before range[1]: clamps both to what is
+ * there, as ONNX does, and gives the number of rows. */
+int64_t td_clamp_range(int64_t range[2], int64_t step, int64_t size);
 /* Refuses a first input that holds no numbers: strings and the like, or nothing at all. */
 tdsnn_status td_check_numbers(td_lowerer *l, const td_source_node *node);
 

@@ -145,15 +145,15 @@ tdsnn_status td_choose_channels(td_lowerer *l, const td_source_node *node, const
     return td_draft_add(l, &joined, draft);
 }
 
-/* Where a Slice's start or end lies along an axis of `size`. */
-static int64_t clamp_place(int64_t place, int64_t size) {
-    place += place < 0 ? size : 0;
-    return place < 0 ? 0 : place > size ? size : place;
-}
+/* Every `step`-th channel from `first` on. */
+typedef struct choice {
+    int64_t first, step, count;
+} choice;
 
-/* One axis of a Slice: narrows [*first, *end) of the channels, or takes all of another axis. */
+/* One axis of a Slice, range being start, end and step: chooses channels, or takes all of another
+ * axis. */
 static tdsnn_status slice_axis(td_lowerer *l, const td_source_node *node, int64_t axis,
-                               const int64_t range[3], int64_t *first, int64_t *end) {
+                               int64_t range[3], choice *chosen) {
     const td_value *value = td_input_value(l, node, 0);
     int64_t dims[4];
     int place;
@@ -161,24 +161,41 @@ static tdsnn_status slice_axis(td_lowerer *l, const td_source_node *node, int64_
     if (status != TDSNN_OK) {
         return status;
     }
-    if (range[2] != 1) {
-        return td_refuse(l, "a step of %lld is not supported", (long long)range[2]);
+    int64_t step = range[2];
+    if (step == 0 || step <= -TD_MAX_EXTENT || step >= TD_MAX_EXTENT) {
+        return td_broken(l, "its step is %lld", (long long)step);
     }
     int64_t size = place == 0 ? INT32_MAX : dims[place]; /* of the batch, nothing is known */
-    int64_t from = clamp_place(range[0], size), to = clamp_place(range[1], size);
-    if (from == 0 && to == size) {
+    int64_t count = td_clamp_range(range, step, size);
+    if (step == 1 && count == size) {
         return TDSNN_OK;
     }
     if (place != td_channel_axis(value)) {
         return td_refuse(l, "it cuts axis %d of %s; only a choice of channels is supported", place,
                          td_value_text(l, value));
     }
-    if (from >= to) {
+    if (count == 0) {
         return td_broken(l, "it takes nothing of its %lld channels", (long long)size);
     }
-    *first = from;
-    *end = to;
+    *chosen = (choice){range[0], step, count};
     return TDSNN_OK;
+}
+
+/* The channels that a Slice chooses, as a draft. */
+static tdsnn_status keep_choice(td_lowerer *l, const td_source_node *node, const choice *chosen) {
+    int *channels = td_arena_alloc(l->scratch, (size_t)chosen->count, sizeof *channels), draft;
+    if (channels == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (int64_t i = 0; i < chosen->count; i++) {
+        channels[i] = (int)(chosen->first + i * chosen->step);
+    }
+    tdsnn_status status = td_choose_channels(l, node, channels, (int)chosen->count, &draft);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_bind_output(l, node, 0, draft);
+    return td_kept_as(l, draft);
 }
 
 tdsnn_status td_lower_slice(td_lowerer *l, const td_source_node *node) {
@@ -198,21 +215,19 @@ tdsnn_status td_lower_slice(td_lowerer *l, const td_source_node *node) {
         (lists[3] != NULL && counts[3] != counts[0])) {
         return td_broken(l, "its starts, ends, axes and steps are not of one length");
     }
-    int channels = td_input_draft(l, node, 0)->shape.c;
-    int64_t first = 0, end = channels;
+    choice chosen = {0, 1, td_input_draft(l, node, 0)->shape.c}, all = chosen;
     for (size_t i = 0; i < counts[0]; i++) {
         int64_t axis = lists[2] == NULL ? (int64_t)i : lists[2][i];
         int64_t range[3] = {lists[0][i], lists[1][i], lists[3] == NULL ? 1 : lists[3][i]};
-        tdsnn_status status = slice_axis(l, node, axis, range, &first, &end);
+        tdsnn_status status = slice_axis(l, node, axis, range, &chosen);
         if (status != TDSNN_OK) {
             return status;
         }
     }
-    if (end - first == channels) {
+    if (chosen.step == 1 && chosen.count == all.count) {
         return td_pass(l, node);
     }
-    td_draft draft = slice(l, node, first, end);
-    return td_keep(l, node, &draft);
+    return keep_choice(l, node, &chosen);
 }
 
 /* How many channels each output of a Split takes: as listed, or equal parts, the last one smaller.

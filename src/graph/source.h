@@ -48,9 +48,10 @@ typedef struct td_attribute {
 
 /* Values are known by number: an index into td_source.values; -1 is an optional input left out. */
 typedef struct td_source_node {
-    const char *name;   /* "" becomes "OP_3", the node's number in the file; unique */
-    const char *op;     /* operator, "Conv" */
-    const char *domain; /* "" is ONNX's own */
+    const char *name;     /* "" becomes "OP_3", the node's number in the file; unique */
+    const char *op;       /* operator, "Conv" */
+    const char *domain;   /* "" is ONNX's own */
+    const char *overload; /* of a call: which of the functions of that name; else "" or NULL */
     int input_count, output_count, attribute_count;
     const int *inputs, *outputs;
     const td_attribute *attributes;

@@ -12,7 +12,7 @@
 
 /* A function; its values have numbers of their own. */
 struct td_function {
-    const char *domain, *name;
+    const char *domain, *name, *overload;
     int64_t opset; /* of ONNX's operators in it; 0: the model's */
     int input_count, output_count, node_count, value_count, default_count;
     int *inputs, *outputs;
@@ -147,15 +147,19 @@ tdsnn_status td_read_function(td_reader *r, td_wire message) {
     }
     td_function *f = &r->functions[r->function_count];
     *f = (td_function){0};
-    td_wire scan = message, name = {0}, domain = {0};
+    td_wire scan = message, name = {0}, domain = {0}, overload = {0};
     td_field field;
     while (td_wire_next(&scan, &field)) {
         name = field.key == FUNCTION_NAME ? field.bytes : name;
         domain = field.key == FUNCTION_DOMAIN ? field.bytes : domain;
+        overload = field.key == FUNCTION_OVERLOAD ? field.bytes : overload;
     }
     status = td_read_name(r, &name, &f->name);
     if (status == TDSNN_OK) {
         status = td_read_name(r, &domain, &f->domain);
+    }
+    if (status == TDSNN_OK) {
+        status = td_read_name(r, &overload, &f->overload);
     }
     if (status == TDSNN_OK) {
         status = read_body(r, message, f);
@@ -170,7 +174,8 @@ tdsnn_status td_read_function(td_reader *r, td_wire message) {
 static int compare_functions(const void *a, const void *b) {
     const td_function *left = a, *right = b;
     int difference = strcmp(left->domain, right->domain);
-    return difference != 0 ? difference : strcmp(left->name, right->name);
+    difference = difference != 0 ? difference : strcmp(left->name, right->name);
+    return difference != 0 ? difference : strcmp(left->overload, right->overload);
 }
 
 static tdsnn_status sort_functions(const td_reader *r) {
@@ -186,7 +191,7 @@ static tdsnn_status sort_functions(const td_reader *r) {
 }
 
 static td_function *find_function(const td_reader *r, const td_source_node *node) {
-    td_function key = {.domain = node->domain, .name = node->op};
+    td_function key = {.domain = node->domain, .name = node->op, .overload = node->overload};
     return bsearch(&key, r->functions, (size_t)r->function_count, sizeof key, compare_functions);
 }
 

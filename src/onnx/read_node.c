@@ -166,7 +166,7 @@ typedef struct parts {
 
 static tdsnn_status count_parts(td_reader *r, td_wire message, td_source_node *node) {
     size_t inputs = 0, outputs = 0, attributes = 0;
-    td_wire name = {0}, op = {0}, domain = {0};
+    td_wire name = {0}, op = {0}, domain = {0}, overload = {0};
     td_field field;
     while (td_wire_next(&message, &field)) {
         inputs += field.key == NODE_INPUT;
@@ -175,6 +175,7 @@ static tdsnn_status count_parts(td_reader *r, td_wire message, td_source_node *n
         name = field.key == NODE_NAME ? field.bytes : name;
         op = field.key == NODE_OP ? field.bytes : op;
         domain = field.key == NODE_DOMAIN ? field.bytes : domain;
+        overload = field.key == NODE_OVERLOAD ? field.bytes : overload;
     }
     tdsnn_status status = message.damaged ? td_reader_damaged(r, &message) : TDSNN_OK;
     if (status == TDSNN_OK) {
@@ -182,6 +183,9 @@ static tdsnn_status count_parts(td_reader *r, td_wire message, td_source_node *n
     }
     if (status == TDSNN_OK) {
         status = td_read_name(r, &name, &node->name);
+    }
+    if (status == TDSNN_OK) {
+        status = td_read_name(r, &overload, &node->overload);
     }
     if (status == TDSNN_OK) {
         status = td_wire_is(&domain, "ai.onnx") ? td_read_name(r, &(td_wire){0}, &node->domain)

@@ -37,7 +37,8 @@ enum {
     NODE_NAME = BYTES(3),
     NODE_OP = BYTES(4),
     NODE_ATTRIBUTE = BYTES(5),
-    NODE_DOMAIN = BYTES(7)
+    NODE_DOMAIN = BYTES(7),
+    NODE_OVERLOAD = BYTES(8) /* which of the functions of that name */
 };
 enum {
     ATTRIBUTE_NAME = BYTES(1),
@@ -78,6 +79,7 @@ enum {
     FUNCTION_DOMAIN = BYTES(10),
     FUNCTION_DEFAULT = BYTES(11), /* an attribute with the value that it has if left out */
     FUNCTION_VALUE_INFO = BYTES(12),
+    FUNCTION_OVERLOAD = BYTES(13),
     FUNCTION_METADATA = BYTES(14)
 };
 

@@ -88,8 +88,9 @@ def check(title, path, shape, folder, channels_last=False):
     code, said = tdsnn("eval", path, "--data", f"npy:{data}", "--logits", logits, "--force")
     if not ok(code == 0, f"{title}: loaded and run densely {said}"):
         return
-    ours = ours_as(kind, np.load(logits)).reshape(theirs.shape if not channels_last or theirs.ndim < 4
-                                                  else (SAMPLES, -1))
+    if channels_last and theirs.ndim == 4:
+        theirs = theirs.transpose(0, 3, 1, 2)
+    ours = ours_as(kind, np.load(logits)).reshape(theirs.shape)
     gap = np.abs(ours - theirs).max() / np.ptp(theirs)
     converted = os.path.join(folder, "converted.onnx")
     good = ok(gap <= 1e-4, f"{title}: {gap:.1g} of the range from ONNX Runtime")
@@ -196,9 +197,81 @@ def functions(path):
     m.save(path, m.node("Gemm", x, m.weights(6, 4), m.weights(4)), 2)
 
 
+def overloads(path):
+    """Two functions of one name, told apart by their overload, which calls name as well."""
+    m = Maker(16, ["N", 3, 16, 16])
+    for overload, op in ("a", "Relu"), ("b", "Neg"):
+        body = [helper.make_node(op, ["t"], ["y"])]
+        m.functions.append(helper.make_function("lib", "act", ["t"], ["y"], body,
+                                                [helper.make_opsetid("", 16)], overload=overload))
+    x = m.node("Conv", "x", m.weights(8, 3, 3, 3), m.weights(8))
+    for overload in "ba":
+        x = m.node("act", x, domain="lib", overload=overload)
+    x = m.node("Flatten", m.node("GlobalAveragePool", x))
+    m.save(path, m.node("Gemm", x, m.weights(8, 4), m.weights(4)), 2)
+
+
+def two_ends(path):
+    """Clips whose ends differ, of one side alone, as Max and Min; a ReLU of either sign."""
+    m = Maker(13, ["N", 3, 16, 16])
+    x = m.node("Clip", m.node("Conv", "x", m.weights(8, 3, 3, 3)), m.constant(-0.3), m.constant(0.6))
+    x = m.node("Clip", m.node("Conv", x, m.weights(6, 8, 3, 3), m.weights(6)), m.constant(-0.5))
+    x = m.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = m.node("Min", m.constant(0.8), m.node("Conv", x, m.weights(6, 6, 1, 1), m.weights(6)))
+    x = m.node("Conv", x, m.weights(5, 6, 1, 1), m.weights(5))
+    x = m.node("Concat", m.node("Relu", x), m.node("Relu", m.node("Neg", x)), axis=1)
+    x = m.node("Min", m.node("Max", m.node("Conv", x, m.weights(6, 10, 1, 1)), m.constant(0.0)),
+               m.constant(1.5))
+    m.save(path, m.node("Gemm", m.node("Flatten", m.node("GlobalAveragePool", x)), m.weights(6, 4)), 2)
+
+
+def constants(path):
+    """A shape worked out by ConstantOfShape, Equal and Where, to which a bias is expanded."""
+    m = Maker(13, ["N", 3, 16, 16])
+    filled = lambda dims, kind, value: m.node(
+        "ConstantOfShape", m.constant(dims, np.int64), value=helper.make_tensor("v", kind, [1], [value]))
+    ones, wanted = filled([4], TensorProto.INT64, 1), m.constant([-1, 8, 1, 1], np.int64)
+    minus = m.node("Mul", ones, m.constant(-1, np.int64))
+    shape = m.node("Where", m.node("Equal", wanted, minus), ones, wanted)
+    x = m.node("Relu", m.node("Conv", "x", m.weights(8, 3, 3, 3)))
+    x = m.node("Add", x, m.node("Expand", m.weights(8, 1, 1), shape))
+    x = m.node("Mul", x, filled([8, 1, 1], TensorProto.FLOAT, 0.5))
+    zeros = m.node("ConstantOfShape", m.constant([6], np.int64))
+    x = m.node("Relu", m.node("Conv", x, m.weights(6, 8, 3, 3), zeros))
+    m.save(path, m.node("Gemm", m.node("Flatten", m.node("GlobalAveragePool", x)), m.weights(6, 4)), 2)
+
+
+def rows(path):
+    """Inner products of [N, 1, F], and of a value unsqueezed twice to [N, C, 1, 1]."""
+    m = Maker(13, ["N", 24])
+    one = lambda axis: m.constant([axis], np.int64)
+    x = m.node("MatMul", m.node("Unsqueeze", "x", one(1)), m.weights(24, 8))
+    x = m.node("MatMul", m.node("Relu", m.node("Add", x, m.weights(8))), m.weights(8, 6))
+    x = m.node("Unsqueeze", m.node("Squeeze", m.node("Relu", x), one(1)), one(2))
+    x = m.node("Relu", m.node("Conv", m.node("Unsqueeze", x, one(3)), m.weights(5, 6, 1, 1)))
+    m.save(path, m.node("Softmax", m.node("Conv", x, m.weights(4, 5, 1, 1)), axis=1), 4)
+
+
+def last_channels(path):
+    """Pads, a reordered input and an output with the channels last."""
+    m = Maker(13, ["N", 16, 16, 3])
+    pads = lambda *p: m.constant(p, np.int64)
+    x = m.node("Transpose", m.node("Pad", "x", pads(0, 1, 1, 0, 0, 1, 1, 0)), perm=[0, 3, 1, 2])
+    x = m.node("Relu", m.node("Conv", x, m.weights(8, 3, 3, 3)))
+    x = m.node("Gather", x, m.constant([3, 4, 5, 1, 0, 7], np.int64), axis=1)
+    x = m.node("Pad", m.node("Transpose", x, perm=[0, 2, 3, 1]), pads(0, 0, 0, 0, 0, 1, 2, 0))
+    x = m.node("Conv", m.node("Transpose", x, perm=[0, 3, 1, 2]), m.weights(8, 6, 3, 3), strides=[2, 2])
+    x = m.node("AveragePool", m.node("Relu", x), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1,
+               count_include_pad=1)
+    m.save(path, m.node("Transpose", m.node("Conv", x, m.weights(4, 8, 1, 1)), perm=[0, 2, 3, 1]), 4)
+
+
 # how they are made, the sample's shape, whether the file has the channels last
 HANDMADE = {"tf2onnx": (tf2onnx, IMAGE, True), "keras": (keras, IMAGE, True),
-            "cntk": (cntk, IMAGE, False), "functions": (functions, IMAGE, False)}
+            "cntk": (cntk, IMAGE, False), "functions": (functions, IMAGE, False),
+            "overloads": (overloads, IMAGE, False), "two_ends": (two_ends, IMAGE, False),
+            "constants": (constants, IMAGE, False), "rows": (rows, (24,), False),
+            "last_channels": (last_channels, IMAGE, True)}
 
 
 def main():

@@ -40,6 +40,22 @@ class Inverted(nn.Module):
         return x + self.body(x)
 
 
+class ResidualD(nn.Module):
+    """ResNet-D's unit: the shortcut averages, then mixes channels."""
+
+    def __init__(self, width, out):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(),
+            nn.Conv2d(out, out, 3, 2, 1, bias=False), nn.BatchNorm2d(out))
+        self.short = nn.Sequential(
+            nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False),
+            nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x):
+        return F.relu(self.body(x) + self.short(x))
+
+
 class Fire(nn.Module):
     def __init__(self, width, narrow, out):
         super().__init__()
@@ -124,6 +140,8 @@ TORCH = {
         nn.Linear(72, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 5), nn.LogSoftmax(1))),
     "resnet": (IMAGE, lambda: nn.Sequential(
         *normalised(8), Residual(8, 8, 1), Residual(8, 12, 2), *head(12))),
+    "resnet_d": (IMAGE, lambda: nn.Sequential(
+        nn.Conv2d(3, 8, 4), nn.ReLU(), ResidualD(8, 12), ResidualD(12, 12), *head(12))),
     "mobilenet_v2": (IMAGE, lambda: nn.Sequential(
         nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6(), Inverted(8), Inverted(8),
         nn.Conv2d(8, 16, 1), nn.ReLU6(), *head(16))),
@@ -179,13 +197,27 @@ TORCH = {
         *stem(), Apply(lambda x: x[:, :4] - x[:, 4:]), nn.ReLU(), *head(4))),
     "hardtanh": (IMAGE, lambda: nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.Hardtanh(-0.5, 0.5), nn.Conv2d(8, 8, 3), nn.Hardtanh(), *head(8))),
+    "hardtanh_uneven": (IMAGE, lambda: nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Hardtanh(-0.5, 1.0), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3),
+        nn.Hardtanh(-2.0, 0.3), *head(8))),
+    "bgr": (IMAGE, lambda: nn.Sequential(Apply(lambda x: x.index_select(1, torch.tensor([2, 1, 0])) - 0.5), *stem(), *head(8))),
+    "flipped": (IMAGE, lambda: nn.Sequential(
+        Apply(lambda x: x.flip(1)), *stem(), Apply(lambda x: x[:, 1::2]), *head(4))),
     "global_max": (IMAGE, lambda: nn.Sequential(
         *stem(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 5))),
     "ceil_average": (IMAGE, lambda: nn.Sequential(
         *stem(), nn.AvgPool2d(3, 2, ceil_mode=True, count_include_pad=False), nn.Conv2d(8, 5, 1),
         nn.Flatten(2), Apply(lambda x: x.mean(2)))),
+    "ceil_counted": (IMAGE, lambda: nn.Sequential(
+        *stem(), nn.AvgPool2d(3, 2, ceil_mode=True), nn.Conv2d(8, 5, 1), nn.ReLU(), *head(5))),
     "to_columns": (FLAT, lambda: nn.Sequential(
         nn.Linear(24, 8), nn.ReLU(), Apply(lambda x: x.view(-1, 8, 1, 1)), nn.Conv2d(8, 6, 1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(6, 3))),
+    "unsqueezed_twice": (FLAT, lambda: nn.Sequential(
+        nn.Linear(24, 8), nn.ReLU(), Apply(lambda x: x.unsqueeze(-1).unsqueeze(-1)), nn.Conv2d(8, 6, 1),
+        nn.ReLU(), Apply(lambda x: x.squeeze(-1).squeeze(-1)), nn.Linear(6, 3))),
+    "tokens": (FLAT, lambda: nn.Sequential(
+        Apply(lambda x: x.unsqueeze(1)), nn.Linear(24, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(),
         nn.Flatten(), nn.Linear(6, 3))),
     "linear_on_top": (IMAGE, lambda: nn.Sequential(
         *stem(4), nn.MaxPool2d(4), Apply(lambda x: x.permute(0, 2, 3, 1)), nn.Linear(4, 6),
