@@ -1,6 +1,8 @@
 /* The coded graph keeps the names of the source's nodes, and gives its own others. */
 #include "convert/build.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "network/model.h"
@@ -104,9 +106,49 @@ static void test_names(void) {
     td_graph_destroy(source);
 }
 
+/* A Clip of two ends that differ: a code for either side, and the file gives them back. */
+static void test_sides(void) {
+    static const struct {
+        float low, high;
+    } ends[] = {{-0.25f, 0.5f}, {-0.25f, FLT_MAX}, {-FLT_MAX, 0.5f}, {-0.5f, 0.5f}};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        td_graph *source = make_source(), *split = NULL, *coded = NULL;
+        tdsnn_data_info data = {.channels_normalised = 0};
+        td_placement placement = {0};
+        tdsnn_code codes[NODES + 4];
+        for (size_t k = 0; k < sizeof codes / sizeof *codes; k++) {
+            tdsnn_code_make(ctx, 20.0, 10, 1.0, TDSNN_ROUND_NEAREST, 0, &codes[k]);
+        }
+        source->nodes[2].op = TD_OP_CLIP;
+        source->nodes[2].low = ends[i].low;
+        source->nodes[2].high = ends[i].high;
+        bool differ = ends[i].low != -ends[i].high;
+        ok(td_build_normalised(ctx, source, &data, &split) == TDSNN_OK &&
+               split->node_count == NODES + (differ ? 4 : 0) && names_differ(split) &&
+               has_name(split, "x/code-2", differ ? TD_OP_ADD : TD_OP_CLIP),
+           "a Clip to %g .. %g is one of %s", (double)ends[i].low, (double)ends[i].high,
+           differ ? "two sides" : "a pair");
+        ok(td_place(ctx, split, false, &placement) == TDSNN_OK, "which are placed");
+        if (differ) {
+            float above = ends[i].high == FLT_MAX ? INFINITY : ends[i].high;
+            float below = ends[i].low == -FLT_MAX ? INFINITY : -ends[i].low;
+            ok(!placement.sites[1].coded && placement.sites[2].cap == above &&
+                   placement.sites[3].cap == below,
+               "each capped at its own end");
+        }
+        ok(td_build_coded(ctx, split, &placement, codes, &coded) == TDSNN_OK && survives(coded),
+           "and the file gives the same graph back");
+        td_placement_free(&placement);
+        td_graph_destroy(coded);
+        td_graph_destroy(split);
+        td_graph_destroy(source);
+    }
+}
+
 int main(void) {
     ctx = tdsnn_context_create();
     test_names();
+    test_sides();
     scratch_clean();
     tdsnn_context_destroy(ctx);
     return tap_end();

@@ -127,6 +127,26 @@ static void check_clips(tdsnn_context *ctx) {
     }
 }
 
+/* Rectifiers that differ read one drive, each with neurons of its own. */
+static void check_rectifiers(tdsnn_context *ctx) {
+    td_graph *both = chain(ctx, "CR"); /* x C1 R2, and C1 behind a constant, rectified */
+    float *ones = td_arena_alloc(both->arena, 4, sizeof *ones);
+    int at = td_graph_append(ctx, both,
+                             &(td_node){.op = TD_OP_MUL,
+                                        .name = "minus",
+                                        .input_count = 1,
+                                        .inputs = (int[]){1},
+                                        .shape = both->nodes[1].shape,
+                                        .operand = ones});
+    again(ctx, both, 2, "other", at);
+    join(ctx, both, TD_OP_CONCAT, "both", 2, 4);
+    expect(ctx, both, "relu(x) beside relu(-x)", "c-rcd-");
+    td_graph *mixed = chain(ctx, "CR"); /* and C1 is read by a convolution */
+    again(ctx, mixed, 1, "other", 1);
+    join(ctx, mixed, TD_OP_CONCAT, "both", 2, 3);
+    expect(ctx, mixed, "relu(x) beside x", "cprp-");
+}
+
 static void check_branches(tdsnn_context *ctx) {
     td_graph *shortcut = chain(ctx, "CRC"); /* x C1 R2 C3, then the sum with R2, a ReLU */
     join(ctx, shortcut, TD_OP_ADD, "sum", 3, 2);
@@ -176,6 +196,7 @@ int main(void) {
     places(ctx, "CBRFI", "c-cd--");
     places(ctx, "CRF", "ccd-");
     check_clips(ctx);
+    check_rectifiers(ctx);
     check_branches(ctx);
     tdsnn_context_destroy(ctx);
     return tap_end();
