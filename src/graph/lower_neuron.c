@@ -38,14 +38,15 @@ static bool get_range(const td_draft *draft, float *low, float *high) {
     return draft->op == TD_OP_CLIP || draft->op == TD_OP_RELU;
 }
 
-/* Clips an input to low .. high. Where a draft of its own clips it already, that takes over. */
+/* Clips an input to low .. high. A Max or Min goes into the draft that clips already; a Clip stays,
+ * as we write it. */
 static tdsnn_status lower_range(td_lowerer *l, const td_source_node *node, int input, float low,
                                 float high) {
     td_draft draft = td_pointwise(l, node, input, TD_OP_CLIP);
     td_draft *before = td_input_draft(l, node, input);
-    float other_low, other_high;
-    bool merged =
-        get_range(before, &other_low, &other_high) && !td_input_value(l, node, input)->shared;
+    float other_low = low, other_high = high;
+    bool merged = strcmp(node->op, "Clip") != 0 && !td_input_value(l, node, input)->shared &&
+                  get_range(before, &other_low, &other_high);
     draft.low = (merged && other_low > low ? other_low : low) + 0.0f; /* no -0 */
     draft.high = merged && other_high < high ? other_high : high;
     if (draft.low > 0.0f || draft.high <= 0.0f) {

@@ -105,14 +105,15 @@ tdsnn_status td_lower_average_pool(td_lowerer *l, const td_source_node *node) {
         own = own || pads->ints[i] != 0;
     }
     bool padded = zeros || own;
-    own = own || hangs_over(node, input->pads, &draft.window);
+    bool hangs = hangs_over(node, input->pads, &draft.window);
+    own = own || hangs;
     if (zeros && own && !counts) {
         return td_refuse(l, "a Pad in front of it is counted and its own padding is not; set "
                             "count_include_pad, or write pads instead of the Pad");
     }
-    /* where nothing is padded, those present are all that count: what hangs over never does */
-    draft.count_padding = padded && (zeros || counts);
-    if (draft.count_padding && hangs_over(node, input->pads, &draft.window)) {
+    /* What hangs over is never counted: where nothing else is padded, those present are all. */
+    draft.count_padding = zeros || (counts && (padded || !hangs));
+    if (draft.count_padding && hangs) {
         return td_refuse(l, "ceil_mode together with counted padding is not supported: runtimes "
                             "differ there; write larger pads instead");
     }

@@ -1158,8 +1158,8 @@ static void test_average_pool(void) {
             const td_node *node = &lowering.graph->nodes[1];
             ok(node->op == TD_OP_AVGPOOL && has_shape(node, 2, 3 + pad, 3 + pad, false) &&
                    is_window(&node->window.y, 3, 2, pad, pad) &&
-                   node->count_padding == (counts == 1 && pad == 1),
-               "counts padding if told so, and if there is some");
+                   node->count_padding == (counts == 1),
+               "counts padding if told so");
             td_lowering_destroy(&lowering);
         }
     }
