@@ -1,3 +1,4 @@
+#include <string.h>
 #include <sys/stat.h>
 
 #include "command.h"
@@ -5,9 +6,9 @@
 typedef struct convert_arguments {
     cli_arguments base;
     cli_data_arguments data;
-    const char *output, *calibrate;
+    const char *output, *calibrate, *silence;
     int steps, input_steps, rounding, offset;
-    double leak, input_leak, silence;
+    double leak, input_leak;
     bool equalise, correct_biases, inlined, force;
 } convert_arguments;
 
@@ -84,14 +85,14 @@ static const cli_option options[] = {
      .help = "take off each bias what rounding adds to its mean drive on\n"
              "the calibration samples",
      .offset = offsetof(convert_arguments, correct_biases)},
-    {.kind = CLI_REAL,
+    {.kind = CLI_TEXT,
      .name = "silence",
-     .value = "F",
+     .value = "F|auto:POINTS",
      .help = "keep values below this share of the layer's largest\n"
-             "silent (0)",
-     .offset = offsetof(convert_arguments, silence),
-     .low = 0.0,
-     .high = 1.0},
+             "silent (0); auto: a share for each layer, as far as\n"
+             "POINTS percentage points of the answers on the\n"
+             "calibration data allow",
+     .offset = offsetof(convert_arguments, silence)},
     {.kind = CLI_FLAG,
      .name = "inline",
      .help = "write plain ONNX operators only, for tools without\n"
@@ -123,6 +124,23 @@ static tdsnn_status open_calibration(tdsnn_context *ctx, const convert_arguments
     return TDSNN_OK;
 }
 
+/* Reads --silence, "F" or "auto:POINTS". False with a message if it is neither. */
+static bool read_silence(const char *text, tdsnn_convert_options *o) {
+    if (text == NULL) {
+        return true;
+    }
+    bool searched = strncmp(text, "auto:", 5) == 0;
+    double value = 0.0, most = searched ? 100.0 : 1.0;
+    if (!cli_read_real(searched ? text + 5 : text, &value) || value < 0.0 || value > most) {
+        cli_error("--silence: '%s' is neither a number from 0 to 1 nor auto:POINTS with 0 to 100 "
+                  "points, as in auto:0.5",
+                  text);
+        return false;
+    }
+    *(searched ? &o->silence_points : &o->silence) = value;
+    return true;
+}
+
 static tdsnn_convert_options options_of(const convert_arguments *a) {
     tdsnn_convert_options o = TDSNN_CONVERT_OPTIONS_INIT;
     o.steps = a->steps;
@@ -131,7 +149,6 @@ static tdsnn_convert_options options_of(const convert_arguments *a) {
     o.input_leak = a->input_leak;
     o.rounding = a->rounding == 0 ? TDSNN_ROUND_NEAREST : TDSNN_ROUND_CEIL;
     o.offset = a->offset;
-    o.silence = a->silence;
     o.equalise = a->equalise;
     o.correct_biases = a->correct_biases;
     o.seed = a->base.seed;
@@ -167,8 +184,8 @@ static void print_report(const convert_arguments *a, const tdsnn_convert_report 
            info.has_splits ? "training " : "", info.spec);
     print_trials(report);
     cli_table table;
-    const char *const headings[] = {"layer", "steps K", "leak L", "scale", "SNR, dB"};
-    cli_table_start(&table, "lrrrr", headings);
+    const char *const headings[] = {"layer", "steps K", "leak L", "scale", "SNR, dB", "silent to"};
+    cli_table_start(&table, a->silence != NULL ? "lrrrrr" : "lrrrr", headings);
     for (int i = 0; i < report->layer_count; i++) {
         const tdsnn_convert_layer *layer = &report->layers[i];
         cli_cell(&table, CLI_PLAIN, "%s", layer->name);
@@ -176,16 +193,26 @@ static void print_report(const convert_arguments *a, const tdsnn_convert_report 
         cli_cell(&table, CLI_PLAIN, "%g", layer->leak);
         cli_cell(&table, CLI_PLAIN, "%.6g", layer->scale);
         cli_cell(&table, CLI_PLAIN, "%.1f", layer->snr_db);
+        if (a->silence != NULL) { /* the first threshold, as a share of the largest value */
+            cli_cell(&table, CLI_PLAIN, "%.1f %%", 100.0 * layer->first_threshold);
+        }
     }
     cli_table_print(&table, stdout);
+    printf("\n");
     if (report->values) {
-        printf(
-            "\nOn these samples the outputs are %s off the source's (root mean square, of theirs)."
-            "\n",
-            cli_percent(100.0 * report->logit_error).s);
+        printf("On these samples the outputs are %s off the source's (root mean square, "
+               "of theirs)."
+               "\n",
+               cli_percent(100.0 * report->logit_error).s);
     } else {
-        printf("\nSame answer as the source on %s of these samples.\n",
+        printf("Same answer as the source on %s of these samples.\n",
                cli_percent(report->agreement_percent).s);
+    }
+    if (report->silence_samples > 0) {
+        printf("Silenced: %.0f spikes a sample instead of %.0f; %.2f points more of the answers on "
+               "%s samples are expected to change.\n",
+               report->spikes_after, report->spikes_before, report->silence_loss,
+               cli_count(report->silence_samples).s);
     }
     if (a->input_steps < 0) {
         printf("The input is analog: the first layer is not spiking.\n");
@@ -198,11 +225,11 @@ static void print_report(const convert_arguments *a, const tdsnn_convert_report 
 }
 
 static tdsnn_status convert(tdsnn_context *ctx, const convert_arguments *a,
-                            const tdsnn_model *model, const tdsnn_data *data) {
-    tdsnn_convert_options convert_options = options_of(a);
+                            const tdsnn_convert_options *o, const tdsnn_model *model,
+                            const tdsnn_data *data) {
     tdsnn_model *converted = NULL;
     tdsnn_convert_report *report = NULL;
-    tdsnn_status status = tdsnn_convert(ctx, model, data, &convert_options, &converted, &report);
+    tdsnn_status status = tdsnn_convert(ctx, model, data, o, &converted, &report);
     if (status == TDSNN_OK) {
         status = a->inlined ? tdsnn_model_save_inline(ctx, converted, a->output, a->force)
                             : tdsnn_model_save(ctx, converted, a->output, a->force);
@@ -239,7 +266,8 @@ static tdsnn_status run(tdsnn_context *ctx, const void *given) {
     const convert_arguments *a = given;
     tdsnn_model *model = NULL;
     tdsnn_data *data = NULL;
-    if (a->base.model != NULL && output_exists(a)) {
+    tdsnn_convert_options o = options_of(a);
+    if (!read_silence(a->silence, &o) || (a->base.model != NULL && output_exists(a))) {
         return TDSNN_ERR_USAGE;
     }
     tdsnn_status status = cli_load_model(ctx, &a->base, &model);
@@ -247,7 +275,7 @@ static tdsnn_status run(tdsnn_context *ctx, const void *given) {
         status = open_calibration(ctx, a, model, &data);
     }
     if (status == TDSNN_OK) {
-        status = convert(ctx, a, model, data);
+        status = convert(ctx, a, &o, model, data);
     }
     tdsnn_data_close(data);
     tdsnn_model_destroy(model);

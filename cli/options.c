@@ -126,6 +126,11 @@ static bool parse_real(const char *text, char stop, const char **end, double *va
     return behind != text && *behind == stop && isfinite(*value);
 }
 
+bool cli_read_real(const char *text, double *value) {
+    const char *end;
+    return parse_real(text, '\0', &end, value);
+}
+
 static bool parse_scale(const char *text, double *value) {
     const char *end;
     double over, under;

@@ -66,6 +66,9 @@ bool cli_parse(const cli_syntax *syntax, int count, char **words, void *argument
 /* The help page, on stdout. */
 void cli_help(const cli_syntax *syntax);
 
+/* Reads a finite decimal that is all of the text. */
+bool cli_read_real(const char *text, double *value);
+
 /* The name most like `word`, or NULL if none is close. */
 const char *cli_nearest(const char *word, const char *const *names, size_t count);
 

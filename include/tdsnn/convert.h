@@ -29,11 +29,14 @@ typedef struct tdsnn_convert_options {
     bool correct_biases;        /* take off every bias what rounding adds to its mean drive [X] */
     bool equalise;              /* put a scale for each channel into the weights beforehand [X] */
     double silence;             /* 0 .. 1: tau_k becomes max(tau_k, silence v_K) [X]; 0: none */
+    /* The same with a share for each hidden layer, as far as this many percentage points of changed
+     * answers allow on the calibration data (docs/silence.md); 0: none. Not with `silence`. */
+    double silence_points;
 } tdsnn_convert_options;
 #define TDSNN_CONVERT_OPTIONS_INIT                                                                 \
     {                                                                                              \
         sizeof(tdsnn_convert_options), 0, 0.0, 0, 0.0, TDSNN_ROUND_NEAREST, 0, 0, 0, false, false, \
-            0.0                                                                                    \
+            0.0, 0.0                                                                               \
     }
 
 typedef struct tdsnn_convert_layer {
@@ -42,6 +45,7 @@ typedef struct tdsnn_convert_layer {
     double leak, scale;
     /* calibration values against their codes, 10 log10(sum x^2 / sum (x - v)^2); may be infinite */
     double snr_db;
+    double first_threshold; /* as a share of the largest value */
 } tdsnn_convert_layer;
 
 /* A leak that was tried: the one given, or TDSNN_LEAK_AUTO's. */
@@ -62,12 +66,17 @@ typedef struct tdsnn_convert_report {
                                  targets in the data, and one alone */
     double logit_error;       /* as of a trial, of the leak kept */
     double agreement_percent; /* top-1 of source and converted on the calibration samples */
+    /* With silence_points: */
+    size_t silence_samples; /* that kept the budget, calibration samples among them; else 0 */
+    double silence_loss;    /* percentage points of them expected to change their answer */
+    /* events of hidden layers a calibration sample */
+    double spikes_before, spikes_after;
 } tdsnn_convert_report;
 
 /* Converts a plain model. Scales are chosen per layer by squared error on samples of
  * `calibration`. *report is freed with tdsnn_convert_report_free; NULL is fine.
- * Errors: TDSNN_ERR_USAGE (an option out of range, offset 1 equalised, data of another shape),
- * TDSNN_ERR_UNSUPPORTED (naming the node). */
+ * Errors: TDSNN_ERR_USAGE (an option out of range, offset 1 equalised, two kinds of silence, data
+ * of another shape), TDSNN_ERR_UNSUPPORTED (naming the node). */
 TDSNN_API tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
                                      const tdsnn_data *calibration,
                                      const tdsnn_convert_options *options, tdsnn_model **converted,

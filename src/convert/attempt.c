@@ -1,6 +1,7 @@
 #include "convert/attempt.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "convert/build.h"
 
@@ -92,15 +93,6 @@ void td_calibration_free(td_calibration *c) {
 
 /* -------------------------------------------------------------------------------------- attempt */
 
-/* Raises the thresholds so that values below a share of the largest stay silent. */
-static void silence(tdsnn_code *code, double share) {
-    float least = (float)(share * code->values[code->steps]);
-    for (int k = 0; k < code->steps; k++) {
-        code->thresholds[k] = code->thresholds[k] < least ? least : code->thresholds[k];
-    }
-    code->rounding = TDSNN_ROUND_TABLE;
-}
-
 /* Window and leak of the input. Where its spikes enter a layer together with those of hidden
  * neurons, all leak alike, and the window is as long as that leak can carry. */
 static void input_window(const td_calibration *c, double hidden_leak, int *steps, double *leak) {
@@ -126,7 +118,7 @@ static tdsnn_status choose_code(tdsnn_context *ctx, const td_calibration *c, int
     tdsnn_status status = td_fit_code(ctx, h, leak, steps, o->rounding, o->offset,
                                       c->placement.sites[index].cap, code);
     if (status == TDSNN_OK && o->silence > 0.0 && index != 0) {
-        silence(code, o->silence);
+        td_silence_code(code, o->silence);
     }
     a->errors[index] = td_histogram_error(h, code);
     return status;
@@ -146,23 +138,21 @@ static tdsnn_status choose_codes(tdsnn_context *ctx, const td_calibration *c,
 /* Factors from each channel's own drives, then the codes once more, of the drives divided. */
 static tdsnn_status equalise(tdsnn_context *ctx, const td_calibration *c, td_attempt *a) {
     tdsnn_code hidden;
-    td_histogram **histograms = NULL;
     tdsnn_status status =
         tdsnn_code_make(ctx, a->leak, c->options->steps, 1.0, c->options->rounding, 0, &hidden);
     if (status == TDSNN_OK) {
         status = td_equaliser_factors(ctx, c->equaliser, a->codes, &hidden, a->factors);
     }
     if (status == TDSNN_OK) {
-        status = survey_layers(ctx, c, a->factors, &histograms);
+        status = survey_layers(ctx, c, a->factors, &a->histograms);
     }
     if (status == TDSNN_OK) {
-        status = choose_codes(ctx, c, histograms, a);
+        status = choose_codes(ctx, c, a->histograms, a);
     }
-    td_histograms_free(histograms, (size_t)c->source->node_count);
     return status;
 }
 
-/* The coded graph, of the source with its weights rescaled. */
+/* The coded graph: of the source with its weights rescaled, then its biases corrected. */
 static tdsnn_status build(tdsnn_context *ctx, const td_calibration *c, td_attempt *a) {
     const tdsnn_data_info as_it_is = {.channels_normalised = 0};
     td_graph *plain;
@@ -175,11 +165,15 @@ static tdsnn_status build(tdsnn_context *ctx, const td_calibration *c, td_attemp
         status = td_build_coded(ctx, plain, &c->placement, a->codes, &a->coded);
     }
     td_graph_destroy(plain);
+    if (status == TDSNN_OK && c->options->correct_biases) {
+        status = td_correct_biases(ctx, c->source, a->coded, &c->samples, c->channels, a->factors);
+    }
     return status;
 }
 
 static tdsnn_status allocate(tdsnn_context *ctx, const td_calibration *c, td_attempt *a) {
     size_t nodes = (size_t)c->source->node_count, channels = c->channels[nodes];
+    a->node_count = nodes;
     a->codes = td_alloc(ctx, nodes, sizeof *a->codes);
     a->errors = td_alloc(ctx, nodes, sizeof *a->errors);
     a->factors = td_alloc(ctx, channels, sizeof *a->factors);
@@ -205,8 +199,35 @@ tdsnn_status td_attempt_make(tdsnn_context *ctx, const td_calibration *c, double
     if (status == TDSNN_OK) {
         status = build(ctx, c, &a);
     }
-    if (status == TDSNN_OK && c->options->correct_biases) {
-        status = td_correct_biases(ctx, c->source, a.coded, &c->samples, c->channels, a.factors);
+    if (status != TDSNN_OK) {
+        td_attempt_free(&a);
+        return status;
+    }
+    *attempt = a;
+    return TDSNN_OK;
+}
+
+const td_histogram *td_attempt_histogram(const td_calibration *c, const td_attempt *attempt,
+                                         int node) {
+    return attempt->histograms != NULL ? attempt->histograms[node] : c->histograms[node];
+}
+
+tdsnn_status td_attempt_silence(tdsnn_context *ctx, const td_calibration *c, const td_attempt *base,
+                                const double *shares, td_attempt *attempt) {
+    td_attempt a = {.leak = base->leak};
+    size_t nodes = base->node_count;
+    tdsnn_status status = allocate(ctx, c, &a);
+    if (status == TDSNN_OK) {
+        memcpy(a.codes, base->codes, nodes * sizeof *a.codes);
+        memcpy(a.errors, base->errors, nodes * sizeof *a.errors);
+        memcpy(a.factors, base->factors, c->channels[nodes] * sizeof *a.factors);
+        for (int i = 0; i < c->source->node_count; i++) {
+            if (shares[i] > 0.0) {
+                td_silence_code(&a.codes[i], shares[i]);
+                a.errors[i] = td_histogram_error(td_attempt_histogram(c, base, i), &a.codes[i]);
+            }
+        }
+        status = build(ctx, c, &a);
     }
     if (status != TDSNN_OK) {
         td_attempt_free(&a);
@@ -217,6 +238,7 @@ tdsnn_status td_attempt_make(tdsnn_context *ctx, const td_calibration *c, double
 }
 
 void td_attempt_free(td_attempt *a) {
+    td_histograms_free(a->histograms, a->node_count);
     td_free(a->codes);
     td_free(a->errors);
     td_free(a->factors);

@@ -30,12 +30,26 @@ typedef struct td_attempt {
     tdsnn_code *codes;     /* [node_count]; those of coded nodes are set */
     td_code_error *errors; /* likewise, on the calibration samples */
     double *factors;       /* [channels] what values are divided by */
+    /* [node_count] of the drives divided, which the codes were fitted to; NULL: the calibration's
+     */
+    td_histogram **histograms;
+    size_t node_count;
     td_graph *coded;
 } td_attempt;
 
 /* Memory: td_attempt_free. */
 tdsnn_status td_attempt_make(tdsnn_context *ctx, const td_calibration *calibration, double leak,
                              td_attempt *attempt);
+
+/* The same network with values up to shares[i] of the largest of node i's code silent, biases
+ * corrected anew where that was asked for; 0 leaves a code as it is. shares: [node_count].
+ * Memory: td_attempt_free. */
+tdsnn_status td_attempt_silence(tdsnn_context *ctx, const td_calibration *calibration,
+                                const td_attempt *base, const double *shares, td_attempt *attempt);
+
+/* The histogram that the code of a coded node was fitted to. */
+const td_histogram *td_attempt_histogram(const td_calibration *calibration,
+                                         const td_attempt *attempt, int node);
 void td_attempt_free(td_attempt *attempt);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "convert/attempt.h"
 #include "convert/build.h"
+#include "convert/silence.h"
 #include "data/fit.h"
 #include "engine/engine.h"
 #include "network/model.h"
@@ -28,6 +29,7 @@ typedef struct conversion {
     float *wanted, *logits; /* [samples][outputs] the source's, those of the last attempt */
     int trial_count;
     tdsnn_leak_trial trials[TDSNN_MAX_LEAK_TRIALS];
+    td_silencing silencing;
 } conversion;
 
 static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_convert_options *given,
@@ -46,6 +48,19 @@ static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_convert_option
     if (!(o->silence >= 0.0 && o->silence < 1.0)) {
         return td_error(ctx, TDSNN_ERR_USAGE, "silence %g: give a fraction from 0 to below 1",
                         o->silence);
+    }
+    if (!(o->silence_points >= 0.0 && o->silence_points <= 100.0)) {
+        return td_error(ctx, TDSNN_ERR_USAGE, "silence for %g points: give 0 to 100",
+                        o->silence_points);
+    }
+    if (o->silence > 0.0 && o->silence_points > 0.0) {
+        return td_error(ctx, TDSNN_ERR_USAGE,
+                        "silence both as a share and for points of accuracy: give one of them");
+    }
+    if (o->silence_points > 0.0 && o->offset == 1) {
+        return td_error(ctx, TDSNN_ERR_USAGE,
+                        "silence for points of accuracy needs offset 0: at offset 1 every neuron "
+                        "fires");
     }
     if (o->equalise && o->offset == 1) {
         return td_error(ctx, TDSNN_ERR_USAGE,
@@ -188,6 +203,30 @@ static tdsnn_status try_leaks(conversion *c) {
     return status;
 }
 
+/* Outputs that are no classes: see tdsnn_convert_report. */
+static bool gives_values(const conversion *c) {
+    tdsnn_data_info info = tdsnn_data_get_info(c->data);
+    return info.targets > 0 || c->outputs == 1 ||
+           (!info.labelled && td_graph_is_autoencoder(c->source));
+}
+
+/* Silences as far as was asked for, and looks at the answers again. */
+static tdsnn_status silence(conversion *c) {
+    if (c->options.silence_points == 0.0) {
+        return TDSNN_OK;
+    }
+    tdsnn_status status =
+        td_silence(c->ctx, &c->calibration, c->options.silence_points, &c->attempt, &c->silencing);
+    if (status == TDSNN_OK) {
+        status = td_spiking_logits(c->ctx, c->attempt.coded, &c->calibration.samples, c->logits);
+    }
+    if (status == TDSNN_OK) {
+        c->logit_error = logit_error(c);
+        c->agreement_percent = agreement_percent(c);
+    }
+    return status;
+}
+
 /* --------------------------------------------------------------------------------------- report
  */
 
@@ -206,6 +245,10 @@ static double signal_to_noise(td_code_error e) {
     return e.error > 0.0 ? 10.0 * log10(e.energy / e.error) : INFINITY;
 }
 
+static double first_threshold(const tdsnn_code *code) {
+    return (double)code->thresholds[0] / (double)code->values[code->steps];
+}
+
 /* One row a code, in the order of the network. */
 static tdsnn_status make_report(const conversion *c, tdsnn_convert_report **report) {
     tdsnn_convert_report *made = td_alloc(c->ctx, 1, sizeof *made);
@@ -213,13 +256,15 @@ static tdsnn_status make_report(const conversion *c, tdsnn_convert_report **repo
         return TDSNN_ERR_RUNTIME;
     }
     made->calibration_samples = c->calibration.samples.count;
-    tdsnn_data_info info = tdsnn_data_get_info(c->data);
-    made->values = info.targets > 0 || c->outputs == 1 ||
-                   (!info.labelled && td_graph_is_autoencoder(c->source));
+    made->values = gives_values(c);
     made->logit_error = c->logit_error;
     made->agreement_percent = c->agreement_percent;
     made->leak = c->attempt.leak;
     made->trial_count = c->trial_count;
+    made->silence_samples = c->silencing.samples;
+    made->silence_loss = c->silencing.points;
+    made->spikes_before = c->silencing.spikes_before;
+    made->spikes_after = c->silencing.spikes_after;
     memcpy(made->trials, c->trials, sizeof made->trials);
     made->layers = td_alloc(c->ctx, (size_t)c->source->node_count, sizeof *made->layers);
     for (int i = 0; made->layers != NULL && i < c->source->node_count; i++) {
@@ -239,6 +284,7 @@ static tdsnn_status make_report(const conversion *c, tdsnn_convert_report **repo
             .leak = c->attempt.codes[i].leak,
             .scale = c->attempt.codes[i].scale,
             .snr_db = signal_to_noise(c->attempt.errors[i]),
+            .first_threshold = first_threshold(&c->attempt.codes[i]),
         };
     }
     if (made->layers == NULL) {
@@ -255,6 +301,7 @@ static tdsnn_status run(conversion *c, const char *path, tdsnn_model **converted
     tdsnn_status status =
         td_calibration_create(c->ctx, c->source, c->data, &c->options, &c->calibration);
     status = status != TDSNN_OK ? status : try_leaks(c);
+    status = status != TDSNN_OK ? status : silence(c);
     status = status != TDSNN_OK ? status : set_metadata(c);
     tdsnn_convert_report *made = NULL;
     status = status != TDSNN_OK ? status : make_report(c, &made);

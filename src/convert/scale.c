@@ -102,6 +102,22 @@ td_code_error td_histogram_error(const td_histogram *h, const tdsnn_code *code) 
     return e;
 }
 
+double td_histogram_spikes(const td_histogram *h, const tdsnn_code *code) {
+    double spikes = 0.0;
+    for (size_t i = h->bin_count; i-- > 0 && bin_value(h, i) > code->thresholds[0];) {
+        spikes += (double)h->bins[i];
+    }
+    return spikes;
+}
+
+void td_silence_code(tdsnn_code *code, double share) {
+    float least = (float)(share * code->values[code->steps]);
+    for (int k = 0; k < code->steps; k++) {
+        code->thresholds[k] = code->thresholds[k] < least ? least : code->thresholds[k];
+    }
+    code->rounding = TDSNN_ROUND_TABLE;
+}
+
 static double largest_value(const td_histogram *h) {
     for (size_t i = h->bin_count; i-- > 0;) {
         if (h->bins[i] != 0) {

@@ -34,6 +34,12 @@ typedef struct td_code_error {
 } td_code_error;
 td_code_error td_histogram_error(const td_histogram *histogram, const tdsnn_code *code);
 
+/* How many of the values counted fire at T > 0. */
+double td_histogram_spikes(const td_histogram *histogram, const tdsnn_code *code);
+
+/* Raises the thresholds so that values up to a share of the code's largest stay silent [X]. */
+void td_silence_code(tdsnn_code *code, double share);
+
 /* Fills the code of least squared error over all scales with no value above `cap`, for the leak,
  * steps, rounding and offset given. Errors: as tdsnn_code_make. */
 tdsnn_status td_fit_code(tdsnn_context *ctx, const td_histogram *histogram, double leak, int steps,

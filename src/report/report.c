@@ -103,6 +103,13 @@ tdsnn_status tdsnn_report_convert(tdsnn_context *ctx, const tdsnn_convert_report
     td_json_real(&j, j.root, "logit_error", report->logit_error);
     td_json_real(&j, j.root, "agreement_percent", report->values ? NAN : report->agreement_percent);
     td_json_integer(&j, j.root, "calibration_samples", report->calibration_samples);
+    if (report->silence_samples > 0) {
+        json_t *object = td_json_object(&j, j.root, "silence");
+        td_json_integer(&j, object, "samples", report->silence_samples);
+        td_json_real(&j, object, "loss_points", report->silence_loss);
+        td_json_real(&j, object, "spikes_before", report->spikes_before);
+        td_json_real(&j, object, "spikes_after", report->spikes_after);
+    }
     json_t *layers = td_json_array(&j, j.root, "layers");
     for (int i = 0; i < report->layer_count; i++) {
         const tdsnn_convert_layer *layer = &report->layers[i];
@@ -112,6 +119,7 @@ tdsnn_status tdsnn_report_convert(tdsnn_context *ctx, const tdsnn_convert_report
         td_json_real(&j, object, "leak", layer->leak);
         td_json_real(&j, object, "scale", layer->scale);
         td_json_real(&j, object, "snr_db", layer->snr_db);
+        td_json_real(&j, object, "first_threshold", layer->first_threshold);
     }
     return td_json_finish(&j, ctx, out);
 }

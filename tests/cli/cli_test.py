@@ -93,6 +93,9 @@ def test_usage(converted):
     fails('a number out of range', 2, ['--steps', '1 to 255'], 'convert', SOURCE, '-oX', '--steps=256')
     fails('no number', 2, ['--steps', '1 to 255'], 'convert', SOURCE, '-oX', '--steps', '7x')
     fails('a fraction by zero', 2, ['--scale'], 'eval', converted, '--data', 'glyphs', '--scale', '1/0')
+    for silence in ('auto:', 'auto:x', 'auto:-1', '1.5', 'much'):
+        fails(f'--silence {silence}', 2, ['--silence', 'auto:POINTS'], 'convert', SOURCE, '-oX',
+              '--steps', '7', '--silence', silence)
     fails('no choice', 2, ['nearest|ceil'], 'convert', SOURCE, '--rounding', 'up')
     fails('labels without predictions', 2, ['--predictions'], 'eval', converted, '--data', 'glyphs',
           '--labels', 'x')
@@ -375,6 +378,25 @@ def test_results(folder, converted):
     ok(status == 0 and 'not spiking' in out, 'by eval, too', out)
 
 
+def test_silence(folder):
+    made = []
+    for budget in ('auto:0', 'auto:0.5', 'auto:5'):
+        out = os.path.join(folder, f'{budget[5:]}.onnx')
+        status, said, _ = tdsnn('convert', SOURCE, '-o', out, '--steps', '15', '--calibrate', 'glyphs',
+                                '--silence', budget, '--json')
+        document = json.loads(said) if status == 0 else {}
+        made.append(document.get('silence', {}))
+    ok(made[0] == {} and all(m['loss_points'] <= points and m['spikes_after'] <= m['spikes_before']
+                             for m, points in zip(made[1:], (0.5, 5)))
+       and made[2]['spikes_after'] <= made[1]['spikes_after'] < made[1]['spikes_before'],
+       '--silence auto: fewer spikes for more points, within the budget', made)
+    status, said, _ = tdsnn('verify', out, '--data', 'glyphs', '--limit', '5')
+    ok(status == 0 and 'PROVED' in said, 'and verify passes', said)
+    status, said, _ = tdsnn('convert', SOURCE, '-o', out, '--force', '--steps', '7', '--calibrate',
+                            'glyphs', '--silence', 'auto:1')
+    ok(status == 0 and 'Silenced: ' in said and 'silent to' in said, 'convert says so', said)
+
+
 def npy(values, *shape):
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
     header = header.ljust(117) + '\n'
@@ -465,6 +487,7 @@ def main():
         test_unsupported(folder)
         test_json(folder, converted)
         test_results(folder, converted)
+        test_silence(folder)
         test_values(folder, converted)
         test_interrupt(folder, converted)
         test_terminal(converted)

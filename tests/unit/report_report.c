@@ -201,20 +201,29 @@ static void test_convert(tdsnn_context *ctx) {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
-    tdsnn_convert_layer made[] = {{"input", 127, 254.0, 0.5, 40.0}, {"c1", 7, 14.0, 2.5, INFINITY}};
+    tdsnn_convert_layer made[] = {{"input", 127, 254.0, 0.5, 40.0, 0.003},
+                                  {"c1", 7, 14.0, 2.5, INFINITY, 0.25}};
     tdsnn_convert_report report = {.layer_count = 2,
                                    .layers = made,
                                    .leak = 14.0,
                                    .calibration_samples = 256,
                                    .logit_error = 0.125,
-                                   .agreement_percent = 99.21875};
+                                   .agreement_percent = 99.21875,
+                                   .silence_samples = 1024,
+                                   .silence_loss = 0.375,
+                                   .spikes_before = 300.0,
+                                   .spikes_after = 200.5};
     ok(tdsnn_report_convert(ctx, &report, 3, out) == TDSNN_OK, "convert is written");
     fclose(out);
     json_t *root = parse(text, size), *layer = json_array_get(at(root, "layers"), 1);
     ok(has_all(root, every) && is(root, "leak", 14) && is(root, "logit_error", 0.125) &&
            is(root, "agreement_percent", 99.21875) && is(layer, "steps", 7) &&
-           is(layer, "scale", 2.5) && is(layer, "leak", 14) && json_is_null(at(layer, "snr_db")),
+           is(layer, "scale", 2.5) && is(layer, "leak", 14) && is(layer, "first_threshold", 0.25) &&
+           json_is_null(at(layer, "snr_db")),
        "its keys; an infinite ratio is null");
+    ok(is(root, "silence.samples", 1024) && is(root, "silence.loss_points", 0.375) &&
+           is(root, "silence.spikes_before", 300) && is(root, "silence.spikes_after", 200.5),
+       "what silence came to");
     json_decref(root);
 }
 

@@ -1,0 +1,21 @@
+/* Sparser by choice [X]: the first thresholds of hidden layers are raised, each layer's by its own
+ * share, as far as the answers on the calibration data allow. */
+#ifndef TD_CONVERT_SILENCE_H
+#define TD_CONVERT_SILENCE_H
+
+#include "convert/attempt.h"
+
+/* What it came to, on the samples that judge it. */
+typedef struct td_silencing {
+    size_t samples;
+    double points; /* answers expected to change, percentage points more than without */
+    double spikes_before, spikes_after; /* of hidden layers, a calibration sample */
+} td_silencing;
+
+/* Replaces the attempt by one with more silent neurons whose answers differ from the source's on at
+ * most `points` percentage points more of the samples than those of the attempt do; leaves it as it
+ * is where there is none. More points never give fewer silent neurons. */
+tdsnn_status td_silence(tdsnn_context *ctx, const td_calibration *calibration, double points,
+                        td_attempt *attempt, td_silencing *result);
+
+#endif
