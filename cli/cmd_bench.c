@@ -37,7 +37,8 @@ static const cli_option options[] = {
     {.kind = CLI_SIZE,
      .name = "batch",
      .value = "B",
-     .help = "samples a run, spread over the threads (1)",
+     .help = "samples a run, spread over the threads\n"
+             "(1: the threads share each layer)",
      .offset = offsetof(bench_arguments, batch)},
     {.kind = CLI_TEXT,
      .name = "isa",
@@ -88,7 +89,9 @@ static void print_result(const bench_arguments *a, const tdsnn_bench_result *r,
            r->threads == 1 ? "" : "s", r->batch, cpu);
     print_layers(r);
     printf("\nG: 10^9 multiply-adds a second, those of the dense network and those executed.\n");
-    printf("Layers are timed one by one, on one thread of the event engine.\n\n");
+    int threads = r->batch == 1 ? r->threads : 1;
+    printf("Layers are timed one by one, on %d thread%s of the event engine.\n\n", threads,
+           threads == 1 ? "" : "s");
     printf("dense, %s, %s: %.4f ms a sample\n", r->opponent, r->opponent_isa, r->dense_ms);
     printf("event engine, %s: %.4f ms a sample; %.1f MB of weights and buffers\n", r->isa,
            r->event_ms, (double)r->peak_bytes / 1e6);
