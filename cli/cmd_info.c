@@ -1,17 +1,38 @@
+#include <stdlib.h>
+
 #include "command.h"
 
 typedef struct info_arguments {
     cli_arguments base;
-    bool build;
+    cli_data_arguments data_options;
+    const char *data, *isa;
+    bool build, plan;
 } info_arguments;
 
-static const info_arguments defaults;
+static const info_arguments defaults = {.data_options = CLI_DATA_DEFAULTS};
 
-static const cli_option options[] = {{.kind = CLI_FLAG,
-                                      .name = "build",
-                                      .help = "what this program was built with; needs no model",
-                                      .offset = offsetof(info_arguments, build)},
-                                     {.kind = CLI_END}};
+static const cli_option options[] = {
+    {.kind = CLI_FLAG,
+     .name = "build",
+     .help = "what this program was built with; needs no model",
+     .offset = offsetof(info_arguments, build)},
+    {.kind = CLI_FLAG,
+     .name = "plan",
+     .help = "how the event engine runs each layer of a spiking network",
+     .offset = offsetof(info_arguments, plan)},
+    {.kind = CLI_TEXT,
+     .name = "data",
+     .value = "DATA",
+     .help = "of --plan: samples whose spikes decide it (a half of all\n"
+             "neurons is taken to fire)",
+     .offset = offsetof(info_arguments, data)},
+    {.kind = CLI_TEXT,
+     .name = "isa",
+     .value = "NAME",
+     .help = "of --plan: the instruction set (the widest of this\n"
+             "processor)",
+     .offset = offsetof(info_arguments, isa)},
+    {.kind = CLI_END}};
 
 static tdsnn_status show_build(tdsnn_context *ctx, const cli_arguments *arguments) {
     if (arguments->json) {
@@ -118,6 +139,95 @@ static tdsnn_status show_model(tdsnn_context *ctx, const cli_arguments *argument
     return status;
 }
 
+static void print_plan(const tdsnn_network *network) {
+    tdsnn_network_info info = tdsnn_network_get_info(network);
+    cli_table table;
+    const char *const headings[] = {"layer", "reads", "form", "at once", "density", "cycles"};
+    printf("event engine, %s, %.1f MB of weights\n\n", info.isa, (double)info.weight_bytes / 1e6);
+    cli_table_start(&table, "lllrrr", headings);
+    for (int i = 0; i < info.layer_count; i++) {
+        for (int k = 0; k < tdsnn_network_population_count(network, i); k++) {
+            tdsnn_network_population p = tdsnn_network_get_population(network, i, k);
+            cli_cell(&table, CLI_PLAIN, "%s",
+                     k == 0 ? tdsnn_network_get_layer(network, i).name : "");
+            cli_cell(&table, CLI_PLAIN, "%s", p.source);
+            cli_cell(&table, CLI_PLAIN, "%s", p.form);
+            cli_cell(&table, CLI_PLAIN, "%d", p.outputs);
+            cli_cell(&table, CLI_PLAIN, "%.2f", p.density);
+            cli_cell(&table, CLI_PLAIN, "%s", cli_count((uint64_t)p.cycles).s);
+        }
+    }
+    cli_table_print(&table, stdout);
+    printf("\nAt once: neurons of neighbouring channels whose sums are in registers. Cycles:\n"
+           "predicted, and what the forms were chosen by.\n");
+}
+
+/* Samples that a plan is made for. */
+#define PLANNING_SAMPLES 4
+
+/* Reads them one behind the other; *samples by free. */
+static tdsnn_status read_samples(tdsnn_context *ctx, const tdsnn_model *model,
+                                 const tdsnn_data *data, float **samples, size_t *count) {
+    tdsnn_model_shape shape;
+    tdsnn_data_info info = tdsnn_data_get_info(data);
+    tdsnn_status status = tdsnn_model_get_shape(ctx, model, &shape);
+    if (status != TDSNN_OK) {
+        return cli_failed(ctx, status);
+    }
+    size_t wanted = (size_t)shape.input[0] * (size_t)shape.input[1] * (size_t)shape.input[2];
+    size_t values = (size_t)info.shape[0] * (size_t)info.shape[1] * (size_t)info.shape[2];
+    if (values != wanted) {
+        cli_error("%s has samples of %zu values, but the network reads %zu", info.spec, values,
+                  wanted);
+        return TDSNN_ERR_USAGE;
+    }
+    *count = info.samples < PLANNING_SAMPLES ? info.samples : PLANNING_SAMPLES;
+    *samples = calloc(*count + 1, values * sizeof **samples);
+    if (*samples == NULL) {
+        cli_error("no memory for %zu samples of %zu values", *count, values);
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (size_t i = 0; i < *count; i++) {
+        status = tdsnn_data_read(ctx, data, i, *samples + i * values, NULL);
+        if (status != TDSNN_OK) {
+            return cli_failed(ctx, status);
+        }
+    }
+    return TDSNN_OK;
+}
+
+static tdsnn_status show_plan(tdsnn_context *ctx, const info_arguments *a,
+                              const tdsnn_model *model) {
+    tdsnn_network_options wanted = TDSNN_NETWORK_OPTIONS_INIT;
+    tdsnn_data *data = NULL;
+    float *samples = NULL;
+    tdsnn_status status = TDSNN_OK;
+    wanted.isa = a->isa;
+    if (a->data != NULL) {
+        status =
+            cli_open_data(ctx, &a->base, model, a->data, TDSNN_SPLIT_TEST, &a->data_options, &data);
+        if (status == TDSNN_OK) {
+            status = read_samples(ctx, model, data, &samples, &wanted.sample_count);
+            wanted.samples = samples;
+        }
+    }
+    tdsnn_network *network = NULL;
+    if (status == TDSNN_OK) {
+        status = tdsnn_network_create(ctx, model, &wanted, &network);
+        status = status == TDSNN_OK ? status : cli_failed(ctx, status);
+    }
+    if (status == TDSNN_OK && a->base.json) {
+        status = tdsnn_report_plan(ctx, network, a->base.seed, stdout);
+        status = status == TDSNN_OK ? status : cli_failed(ctx, status);
+    } else if (status == TDSNN_OK) {
+        print_plan(network);
+    }
+    tdsnn_network_destroy(network);
+    tdsnn_data_close(data);
+    free(samples);
+    return status;
+}
+
 static tdsnn_status run(tdsnn_context *ctx, const void *given) {
     const info_arguments *arguments = given;
     tdsnn_model *model = NULL;
@@ -126,7 +236,8 @@ static tdsnn_status run(tdsnn_context *ctx, const void *given) {
     }
     tdsnn_status status = cli_load_model(ctx, &arguments->base, &model);
     if (status == TDSNN_OK) {
-        status = show_model(ctx, &arguments->base, model);
+        status = arguments->plan ? show_plan(ctx, arguments, model)
+                                 : show_model(ctx, &arguments->base, model);
     }
     tdsnn_model_destroy(model);
     return status;
@@ -138,11 +249,14 @@ const cli_command cli_info = {
                .examples = "tdsnn info lenet.onnx\n"
                            "tdsnn info lenet.snn.onnx        # a converted one: its codes, too\n"
                            "tdsnn info lenet.onnx --json\n"
+                           "tdsnn info lenet.snn.onnx --plan --data glyphs\n"
                            "tdsnn info --build",
                .usage = "MODEL [options]",
                .groups = {{"Options", options, 0,
                            "MODEL is an ONNX file, plain or converted. Exit code 4 if a node is "
                            "refused."},
+                          {"Options of DATA", cli_data_options,
+                           offsetof(info_arguments, data_options), cli_data_footer},
                           CLI_COMMON_GROUP}},
     .arguments_size = sizeof defaults,
     .defaults = &defaults,

@@ -8,6 +8,7 @@
 #include <tdsnn/bench.h>
 #include <tdsnn/convert.h>
 #include <tdsnn/eval.h>
+#include <tdsnn/run.h>
 #include <tdsnn/verify.h>
 
 #ifdef __cplusplus
@@ -30,6 +31,9 @@ TDSNN_API tdsnn_status tdsnn_report_bench(tdsnn_context *ctx, const tdsnn_bench_
 TDSNN_API tdsnn_status tdsnn_report_bench_kernels(tdsnn_context *ctx,
                                                   const tdsnn_bench_kernels_result *result,
                                                   uint64_t seed, FILE *out);
+
+TDSNN_API tdsnn_status tdsnn_report_plan(tdsnn_context *ctx, const tdsnn_network *network,
+                                         uint64_t seed, FILE *out);
 
 /* What the libraries were built with: the compiler, each library and its version, the engines.
  * Index 0, 1, ...; NULL behind the last. tdsnn_report_build is the same as a document. */

@@ -62,6 +62,21 @@ typedef struct tdsnn_network_layer {
 /* index: 0 .. layer_count - 1. */
 TDSNN_API tdsnn_network_layer tdsnn_network_get_layer(const tdsnn_network *network, int index);
 
+/* How the engine evaluates the synapses of one pre-synaptic population of a layer. */
+typedef struct tdsnn_network_population {
+    const char *source; /* the layer whose spikes arrive; lives as long as the network */
+    const char *form;   /* "slide", "scatter", "gather": events alone; "dense", "channels": every
+                         * input */
+    int outputs;        /* neurons of neighbouring channels that are summed at once */
+    double density;     /* expected share of the source's values that are events */
+    double cycles;      /* predicted, for all neurons of the layer */
+} tdsnn_network_population;
+
+/* Populations of a layer: 0 for the input, and for a max-pool, which sums nothing. */
+TDSNN_API int tdsnn_network_population_count(const tdsnn_network *network, int layer);
+TDSNN_API tdsnn_network_population tdsnn_network_get_population(const tdsnn_network *network,
+                                                                int layer, int index);
+
 /* The index of the layer of that name, or -1. */
 TDSNN_API int tdsnn_network_find_layer(const tdsnn_network *network, const char *name);
 

@@ -106,7 +106,7 @@ static double predict(const td_plan *p, const td_layer *layer, const td_synapses
         return (double)layer->shape.h * tiles * (taps * inputs * step + DENSE_TILE);
     }
     default:
-        return pixels * (taps * larger(r, LATENCY) + DENSE_TILE);
+        return pixels * (taps * r + 2.0 * r + LATENCY);
     }
 }
 

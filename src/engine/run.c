@@ -100,6 +100,22 @@ tdsnn_network_layer tdsnn_network_get_layer(const tdsnn_network *n, int index) {
                                  .code = l->code};
 }
 
+int tdsnn_network_population_count(const tdsnn_network *n, int layer) {
+    const td_layer *l = &n->compiled->layers[layer];
+    return l->kind == TD_LAYER_POOL ? 0 : l->synapse_count;
+}
+
+tdsnn_network_population tdsnn_network_get_population(const tdsnn_network *n, int layer,
+                                                      int index) {
+    td_plan_row row = td_plan_describe(n->plan, layer, index);
+    int source = n->compiled->layers[layer].synapses[index].source;
+    return (tdsnn_network_population){.source = n->compiled->layers[source].name,
+                                      .form = td_form_name(row.form),
+                                      .outputs = row.outputs,
+                                      .density = row.density,
+                                      .cycles = row.cycles};
+}
+
 int tdsnn_network_find_layer(const tdsnn_network *n, const char *name) {
     for (int i = 0; i < n->compiled->layer_count; i++) {
         if (strcmp(n->compiled->layers[i].name, name) == 0) {

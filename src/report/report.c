@@ -76,6 +76,29 @@ tdsnn_status tdsnn_report_info(tdsnn_context *ctx, const tdsnn_model *model, uin
     return td_json_finish(&j, ctx, out);
 }
 
+tdsnn_status tdsnn_report_plan(tdsnn_context *ctx, const tdsnn_network *network, uint64_t seed,
+                               FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, "plan", seed);
+    tdsnn_network_info info = tdsnn_network_get_info(network);
+    td_json_text(&j, j.root, "isa", info.isa);
+    td_json_integer(&j, j.root, "weight_bytes", info.weight_bytes);
+    json_t *populations = td_json_array(&j, j.root, "populations");
+    for (int i = 0; i < info.layer_count; i++) {
+        for (int k = 0; k < tdsnn_network_population_count(network, i); k++) {
+            tdsnn_network_population p = tdsnn_network_get_population(network, i, k);
+            json_t *object = td_json_item(&j, populations);
+            td_json_text(&j, object, "layer", tdsnn_network_get_layer(network, i).name);
+            td_json_text(&j, object, "source", p.source);
+            td_json_text(&j, object, "form", p.form);
+            td_json_integer(&j, object, "outputs", (uint64_t)p.outputs);
+            td_json_real(&j, object, "density", p.density);
+            td_json_real(&j, object, "cycles", p.cycles);
+        }
+    }
+    return td_json_finish(&j, ctx, out);
+}
+
 tdsnn_status tdsnn_report_build(tdsnn_context *ctx, uint64_t seed, FILE *out) {
     td_error_clear(ctx);
     td_json j = td_json_start(ctx, "build", seed);
