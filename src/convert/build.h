@@ -6,7 +6,8 @@
 
 #include "convert/place.h"
 
-/* Copies the graph and puts the normalisation of the data, if it has one, behind the input. */
+/* Copies the graph, puts the normalisation of the data, if it has one, behind the input, and splits
+ * Clips with different ends below and above 0: Clip(x, 0, b) - Clip(-x, 0, a). */
 tdsnn_status td_build_normalised(tdsnn_context *ctx, const td_graph *source,
                                  const tdsnn_data_info *data, td_graph **normalised);
 

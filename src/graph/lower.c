@@ -138,7 +138,7 @@ static const td_operator operators[] = {
     {"ReduceMean", "", 18, 21, "lC", reduce_attributes, td_lower_reduce,
      "over the positions: AVGPOOL of the whole input"},
     {"PRelu", "", 7, 21, "lc", no_attributes, td_lower_prelu,
-     "LEAKY, of one slope for all channels"},
+     "LEAKY; slopes of their own for the channels: ADD of two RELUs, one times MUL"},
     {"ReduceMax", "", 7, 17, "l", reduce_attributes, td_lower_reduce,
      "over the positions: MAXPOOL of the whole input"},
     {"ReduceMax", "", 18, 21, "lC", reduce_attributes, td_lower_reduce,

@@ -59,9 +59,8 @@ static bool is_per_channel(const td_lowerer *l, const td_tensor *tensor, const t
     return true;
 }
 
-/* The constant input as one double a channel of the other input. */
-static tdsnn_status read_operand(td_lowerer *l, const td_source_node *node, int constant,
-                                 int computed, double **out) {
+tdsnn_status td_read_operand(td_lowerer *l, const td_source_node *node, int constant, int computed,
+                             double **out) {
     const td_tensor *tensor = td_input_constant(l, node, constant);
     const td_value *value = td_input_value(l, node, computed);
     td_shape shape = td_input_draft(l, node, computed)->shape;
@@ -102,7 +101,7 @@ tdsnn_status td_lower_add(td_lowerer *l, const td_source_node *node) {
     }
     int input = 1 - constant;
     double *shift;
-    tdsnn_status status = read_operand(l, node, constant, input, &shift);
+    tdsnn_status status = td_read_operand(l, node, constant, input, &shift);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -134,7 +133,7 @@ static tdsnn_status scale_and_shift(td_lowerer *l, const td_source_node *node, i
 /* c - x. */
 static tdsnn_status subtract_from(td_lowerer *l, const td_source_node *node) {
     double *shift;
-    tdsnn_status status = read_operand(l, node, 0, 1, &shift);
+    tdsnn_status status = td_read_operand(l, node, 0, 1, &shift);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -182,7 +181,7 @@ tdsnn_status td_lower_sub(td_lowerer *l, const td_source_node *node) {
     }
     td_shape shape = td_input_draft(l, node, 0)->shape;
     double *operand;
-    tdsnn_status status = read_operand(l, node, 1, 0, &operand);
+    tdsnn_status status = td_read_operand(l, node, 1, 0, &operand);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -205,7 +204,7 @@ tdsnn_status td_lower_mul(td_lowerer *l, const td_source_node *node) {
     }
     int input = 1 - constant;
     double *scale;
-    tdsnn_status status = read_operand(l, node, constant, input, &scale);
+    tdsnn_status status = td_read_operand(l, node, constant, input, &scale);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -234,7 +233,7 @@ tdsnn_status td_lower_div(td_lowerer *l, const td_source_node *node) {
     }
     td_shape shape = td_input_draft(l, node, 0)->shape;
     double *operand;
-    tdsnn_status status = read_operand(l, node, 1, 0, &operand);
+    tdsnn_status status = td_read_operand(l, node, 1, 0, &operand);
     if (status != TDSNN_OK) {
         return status;
     }

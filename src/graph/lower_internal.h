@@ -250,6 +250,9 @@ tdsnn_status td_lower_mul(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_div(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_neg(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_batch_norm(td_lowerer *l, const td_source_node *node);
+/* A constant input as one double a channel of the computed one; refuses one of another shape. */
+tdsnn_status td_read_operand(td_lowerer *l, const td_source_node *node, int constant, int computed,
+                             double **out);
 /* lower_neuron.c */
 tdsnn_status td_lower_relu(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_clip(td_lowerer *l, const td_source_node *node);

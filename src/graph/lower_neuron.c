@@ -130,7 +130,49 @@ tdsnn_status td_lower_leaky_relu(td_lowerer *l, const td_source_node *node) {
     return lower_slope(l, node, (float)td_float_attribute(node, "alpha", (double)0.01f));
 }
 
-/* One slope for all, however it is spread over the channels. */
+/* Appends a draft of one input, the shape that of the node's, called as the node with the suffix.
+ */
+static tdsnn_status append(td_lowerer *l, const td_source_node *node, td_op op, double *operand,
+                           const char *suffix, int *at) {
+    td_draft draft = td_pointwise(l, node, 0, op);
+    draft.inputs = at;
+    draft.operand = operand;
+    draft.suffix = suffix;
+    return td_draft_add(l, &draft, at);
+}
+
+/* Slopes that differ between the channels: relu(x) - slope relu(-x). */
+static tdsnn_status lower_slopes(td_lowerer *l, const td_source_node *node) {
+    double *slopes;
+    tdsnn_status status = td_read_operand(l, node, 1, 0, &slopes);
+    td_draft sum = td_pointwise(l, node, 0, TD_OP_ADD);
+    int sides[2] = {sum.inputs[0], sum.inputs[0]};
+    size_t channels = (size_t)sum.shape.c;
+    double *signs = td_doubles(l, channels, -1.0);
+    if (status == TDSNN_OK && signs == NULL) {
+        status = TDSNN_ERR_RUNTIME;
+    }
+    for (size_t c = 0; status == TDSNN_OK && c < channels; c++) {
+        slopes[c] = -slopes[c];
+    }
+    if (status == TDSNN_OK) {
+        status = append(l, node, TD_OP_RELU, NULL, "above", &sides[0]);
+    }
+    if (status == TDSNN_OK) {
+        status = append(l, node, TD_OP_MUL, signs, "minus", &sides[1]);
+    }
+    if (status == TDSNN_OK) {
+        status = append(l, node, TD_OP_RELU, NULL, "below", &sides[1]);
+    }
+    if (status == TDSNN_OK) {
+        status = append(l, node, TD_OP_MUL, slopes, "back", &sides[1]);
+    }
+    sum.inputs = sides;
+    sum.input_count = 2;
+    return status == TDSNN_OK ? td_keep(l, node, &sum) : status;
+}
+
+/* One slope for all, however it is spread over the channels, or one for each. */
 tdsnn_status td_lower_prelu(td_lowerer *l, const td_source_node *node) {
     const td_tensor *slopes = td_input_constant(l, node, 1);
     tdsnn_status status = td_check_floats(l, node, 1);
@@ -139,10 +181,7 @@ tdsnn_status td_lower_prelu(td_lowerer *l, const td_source_node *node) {
     }
     for (size_t i = 1; i < slopes->count; i++) {
         if (slopes->floats[i] != slopes->floats[0]) {
-            return td_refuse(l,
-                             "its slopes differ, %g and %g among them; only one slope for all "
-                             "channels is supported",
-                             (double)slopes->floats[0], (double)slopes->floats[i]);
+            return lower_slopes(l, node);
         }
     }
     return slopes->count == 0 ? td_broken(l, "it has no slope")

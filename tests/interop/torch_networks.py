@@ -120,6 +120,12 @@ def split_and_join(x):
     return torch.cat([middle, last + x[:, 1:5]], 1)
 
 
+def slopes(width):
+    layer = nn.PReLU(width)
+    layer.weight.data = torch.linspace(-0.1, 0.6, width)
+    return layer
+
+
 def stem(width=8):
     return nn.Conv2d(3, width, 3, padding=1), nn.ReLU()
 
@@ -175,6 +181,9 @@ TORCH = {
         nn.Conv2d(12, 12, 3, 2, groups=12), nn.ReLU(), nn.Conv2d(12, 8, 1), nn.ReLU(), *head(8))),
     "prelu": (IMAGE, lambda: nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.PReLU(), nn.Conv2d(8, 8, 3), nn.PReLU(), *head(8))),
+    "prelu_slopes": (IMAGE, lambda: nn.Sequential(
+        nn.Conv2d(3, 8, 3), slopes(8), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), slopes(8),
+        *head(8))),
     "leaky": (IMAGE, lambda: nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.1), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.LeakyReLU(),
         *head(8))),

@@ -1085,8 +1085,21 @@ static void test_prelu(void) {
     }
     builder *b = build(ctx, 16);
     int x = add_input(b, "x", INTS(-1, 3, 2, 2));
-    int slope = add_floats(b, "s", INTS(3, 1, 1), (const float[]){0.25f, 0.25f, 0.5f});
-    expect_refused(b, add_node(b, "PRelu", "prelu", x, slope), "prelu", "0.25 and 0.5 among them");
+    int slope = add_floats(b, "s", INTS(3, 1, 1), (const float[]){0.25f, 0.25f, -0.5f});
+    td_lowering lowering =
+        expect_graph(b, add_node(b, "PRelu", "prelu", x, slope), "a PRelu of several slopes");
+    const td_node *nodes = lowering.graph->nodes;
+    ok(HAS_OPS(lowering.graph, TD_OP_RELU, TD_OP_MUL, TD_OP_RELU, TD_OP_MUL, TD_OP_ADD) &&
+           nodes[2].operand[2] == -1.0f && nodes[3].inputs[0] == 2 &&
+           nodes[4].operand[1] == -0.25f && nodes[4].operand[2] == 0.5f &&
+           nodes[5].inputs[0] == 1 && nodes[5].inputs[1] == 4,
+       "is relu(x) - slope relu(-x)");
+    td_lowering_destroy(&lowering);
+    b = build(ctx, 16);
+    x = add_input(b, "x", INTS(-1, 3, 2, 2));
+    slope = add_floats(b, "s", INTS(1, 2, 1), (const float[]){0.25f, 0.5f});
+    expect_refused(b, add_node(b, "PRelu", "prelu", x, slope), "prelu",
+                   "one for each of the 3 channels");
 }
 
 static void test_difference(void) {
