@@ -68,7 +68,9 @@ typedef struct tdsnn_convert_report {
     double agreement_percent; /* top-1 of source and converted on the calibration samples */
     /* With silence_points: */
     size_t silence_samples; /* that kept the budget, calibration samples among them; else 0 */
-    double silence_loss;    /* percentage points of them expected to change their answer */
+    /* percentage points of them that change their answer, or are expected to, beyond those that do
+     * without silence */
+    double silence_loss;
     /* events of hidden layers a calibration sample */
     double spikes_before, spikes_after;
 } tdsnn_convert_report;

@@ -8,7 +8,8 @@
 /* What it came to, on the samples that judge it. */
 typedef struct td_silencing {
     size_t samples;
-    double points; /* answers expected to change, percentage points more than without */
+    double points; /* answers that change or are expected to, whichever are more: percentage points
+                      beyond those that change without */
     double spikes_before, spikes_after; /* of hidden layers, a calibration sample */
 } td_silencing;
 
