@@ -504,9 +504,10 @@ static tdsnn_status run(evaluation *e) {
     if (status == TDSNN_OK) {
         status = run_all(e, e->result->samples);
     }
-    double seconds = td_now() - start;
-    status = close_outputs(e, status);
-    return status != TDSNN_OK ? status : report(e, seconds);
+    if (status == TDSNN_OK) {
+        status = report(e, td_now() - start);
+    }
+    return close_outputs(e, status); /* last: nothing may fail once files have their names */
 }
 
 /* Makes the programs and looks whether data and models suit each other. */
