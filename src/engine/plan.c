@@ -97,7 +97,10 @@ static double predict(const td_plan *p, const td_layer *layer, const td_synapses
         return (double)plane_of(s->view) * (inputs * density * (taps * (r + 0.5) + 15.0) + inputs);
     case TD_FORM_GATHER: {
         double runs = taps > 1.0 ? rows * blocks : 1.0;
-        return pixels * (taps * inputs * density * (r + 2.0) / 2.0 * 1.1 + runs * (GATHER_RUN + r));
+        /* wide registers wait for the second-level cache, which gives 64 bytes a cycle */
+        double wait = p->kernels->lanes >= 16 ? 1.5 : 1.1;
+        return pixels *
+               (taps * inputs * density * (r + 2.0) / 2.0 * wait + runs * (GATHER_RUN + r));
     }
     case TD_FORM_DENSE: {
         int tiles = ceil_div(layer->shape.w, p->kernels->dense_sums / registers);
