@@ -145,8 +145,9 @@ static void average_window(td_fma_row_fn fma_row, const td_synapses *s, td_shape
     }
 }
 
-static void average_all(const td_synapses *s, td_shape from, const float *values, float *to) {
-    td_fma_row_fn fma_row = td_fma_row_best();
+static void average_all(const td_kernels *kernels, const td_synapses *s, td_shape from,
+                        const float *values, float *to) {
+    td_fma_row_fn fma_row = td_fma_row_for(kernels);
     for (int y = 0; y < s->averaged.h; y++) {
         for (int x = 0; x < s->averaged.w; x++, to += td_pitch(from.c)) {
             average_window(fma_row, s, from, values, y, x, to);
@@ -188,7 +189,7 @@ static const float *read_whole(const td_session *s, const scratch *own, const td
     }
     if (syn->averages) {
         float *averages = values + (size_t)from.h * row + TD_SLACK;
-        average_all(syn, from, values, averages);
+        average_all(s->plan->kernels, syn, from, values, averages);
         values = averages;
     }
     if (flat) {

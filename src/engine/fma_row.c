@@ -1,8 +1,6 @@
 #include "engine/fma_row.h"
 
 #include <math.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The same loop for each instruction set; the compiler vectorises it where there is a fused
@@ -21,28 +19,15 @@ FMA_ROW(fma_row_avx2, __attribute__((target("avx2,fma"))))
 FMA_ROW(fma_row_avx512, __attribute__((target("avx512f,avx512vl,avx2,fma"))))
 #endif
 
+td_fma_row_fn td_fma_row_for(const td_kernels *kernels) {
 #if defined(__x86_64__)
-/* Whether the environment's TDSNN_CPU permits a level: it lowers what the processor offers. */
-static bool permitted(int level) {
-    static const char *const names[] = {"scalar", "avx2", "avx512"};
-    const char *wanted = getenv("TDSNN_CPU");
-    for (int i = 0; wanted != NULL && i < level; i++) {
-        if (strcmp(wanted, names[i]) == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-#endif
-
-td_fma_row_fn td_fma_row_best(void) {
-#if defined(__x86_64__)
-    if (permitted(2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) {
+    if (strcmp(kernels->name, "avx512") == 0) {
         return fma_row_avx512;
     }
-    if (permitted(1) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (strcmp(kernels->name, "avx2") == 0) {
         return fma_row_avx2;
     }
 #endif
+    (void)kernels;
     return fma_row_plain;
 }

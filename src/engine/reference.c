@@ -40,7 +40,7 @@ tdsnn_status td_reference_create(tdsnn_context *ctx, const td_network *network,
         return TDSNN_ERR_RUNTIME;
     }
     r->network = network;
-    r->fma_row = td_fma_row_best();
+    r->fma_row = td_fma_row_for(td_kernels_find(NULL));
     float **buffers[] = {&r->plain, &r->means, &r->values, &r->sums};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
         *buffers[i] = td_alloc(ctx, largest, sizeof(float));

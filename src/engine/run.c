@@ -14,7 +14,6 @@
 
 struct tdsnn_network {
     td_network *compiled;
-    const td_kernels *kernels;
     td_plan *plan;
 };
 
@@ -49,9 +48,9 @@ static tdsnn_status compile(tdsnn_context *ctx, const tdsnn_model *model,
         return td_error_in(ctx, status, model->path);
     }
     n->compiled->path = model->path;
-    n->kernels = td_kernels_find(o->isa);
     size_t count = o->samples == NULL ? 0 : o->sample_count;
-    return td_plan_create_measured(ctx, n->compiled, n->kernels, o->samples, count, &n->plan);
+    return td_plan_create_measured(ctx, n->compiled, td_kernels_find(o->isa), o->samples, count,
+                                   &n->plan);
 }
 
 tdsnn_status tdsnn_network_create(tdsnn_context *ctx, const tdsnn_model *model,
@@ -83,7 +82,7 @@ void tdsnn_network_destroy(tdsnn_network *n) {
 
 tdsnn_network_info tdsnn_network_get_info(const tdsnn_network *n) {
     td_shape in = n->compiled->layers[0].shape;
-    return (tdsnn_network_info){.isa = n->kernels->name,
+    return (tdsnn_network_info){.isa = td_plan_kernels(n->plan),
                                 .input = {in.c, in.h, in.w},
                                 .outputs = n->compiled->classes,
                                 .layer_count = n->compiled->layer_count,
