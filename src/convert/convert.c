@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "convert/attempt.h"
 #include "convert/build.h"
+#include "convert/convert.h"
 #include "convert/silence.h"
 #include "data/fit.h"
 #include "engine/engine.h"
@@ -19,7 +20,7 @@
 /* One conversion under way. */
 typedef struct conversion {
     tdsnn_context *ctx;
-    td_graph *source; /* the plain graph, the data's normalisation behind its input */
+    const td_graph *source; /* the plain graph, the data's normalisation behind its input */
     const tdsnn_data *data;
     tdsnn_convert_options options; /* defaults filled in */
     td_calibration calibration;
@@ -325,27 +326,37 @@ static tdsnn_status run(conversion *c, const char *path, tdsnn_model **converted
     return status;
 }
 
+tdsnn_status td_convert(tdsnn_context *ctx, const td_graph *source, const char *path,
+                        const tdsnn_data *calibration, const tdsnn_convert_options *options,
+                        tdsnn_model **converted, tdsnn_convert_report **report) {
+    conversion c = {.ctx = ctx, .source = source, .data = calibration};
+    tdsnn_status status = fill_defaults(ctx, options, &c.options);
+    if (status == TDSNN_OK) {
+        status = run(&c, path, converted, report);
+    }
+    td_attempt_free(&c.attempt);
+    td_calibration_free(&c.calibration);
+    td_free(c.wanted);
+    td_free(c.logits);
+    return status;
+}
+
 tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
                            const tdsnn_data *calibration, const tdsnn_convert_options *options,
                            tdsnn_model **converted, tdsnn_convert_report **report) {
+    td_graph *graph = NULL;
     tdsnn_status status = tdsnn_model_check(ctx, source);
-    conversion c = {.ctx = ctx, .data = calibration};
-    status = status != TDSNN_OK ? status : fill_defaults(ctx, options, &c.options);
     if (status == TDSNN_OK) {
         status = td_data_fits(ctx, calibration, source->graph->nodes[0].shape);
     }
     if (status == TDSNN_OK) {
         tdsnn_data_info info = tdsnn_data_get_info(calibration);
-        status = td_build_normalised(ctx, source->graph, &info, &c.source);
+        status = td_build_normalised(ctx, source->graph, &info, &graph);
     }
     if (status == TDSNN_OK) {
-        status = run(&c, source->path, converted, report);
+        status = td_convert(ctx, graph, source->path, calibration, options, converted, report);
     }
-    td_attempt_free(&c.attempt);
-    td_calibration_free(&c.calibration);
-    td_graph_destroy(c.source);
-    td_free(c.wanted);
-    td_free(c.logits);
+    td_graph_destroy(graph);
     return status;
 }
 

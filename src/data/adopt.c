@@ -143,6 +143,10 @@ static tdsnn_status adopt_targets(tdsnn_context *ctx, const char *place, tdsnn_d
 }
 
 void tdsnn_data_read_targets(const tdsnn_data *data, size_t index, float *targets) {
+    if (data->whole != NULL) {
+        tdsnn_data_read_targets(data->whole, data->indices[index], targets);
+        return;
+    }
     for (size_t i = 0; i < data->info.targets; i++) {
         targets[i] = (float)td_array_at(&data->labels, index * data->info.targets + i);
     }

@@ -108,6 +108,7 @@ void tdsnn_data_close(tdsnn_data *data) {
     }
     td_array_free(&data->samples);
     td_array_free(&data->labels);
+    td_free(data->indices);
     td_free(data->spec);
     td_free(data);
 }

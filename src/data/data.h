@@ -23,6 +23,8 @@ struct tdsnn_data {
     void *own;          /* of the reader, NULL: nothing; close_own frees it */
     void (*close_own)(void *own);
     td_array samples, labels; /* of data that lies in memory; labels of type UINT8 .. INT64 */
+    const tdsnn_data *whole;  /* of a subset: what it is one of; else NULL */
+    size_t *indices;          /* [info.samples] likewise */
 };
 
 /* Opens what comes after "NAME:" ("" if nothing does): fills info but for spec, and read, or calls
