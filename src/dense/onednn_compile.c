@@ -329,6 +329,18 @@ static void compiler_free(td_onednn_compiler *c) {
     td_free(c->tensors);
 }
 
+tdsnn_status td_onednn_start(tdsnn_context *ctx, dnnl_engine_t *engine) {
+    const char *most = getenv("TDSNN_CPU");
+    if (most != NULL) {
+        td_onednn_limit_isa(most); /* of no effect from the second time on */
+    }
+    dnnl_status_t status = dnnl_engine_create(engine, dnnl_cpu, 0);
+    return status == dnnl_success
+               ? TDSNN_OK
+               : td_error(ctx, TDSNN_ERR_RUNTIME, "oneDNN does not start: its status is %d",
+                          (int)status);
+}
+
 static tdsnn_status compile(tdsnn_context *ctx, td_onednn *out, const td_dense_options *options) {
     size_t count = (size_t)out->graph->node_count;
     td_onednn_compiler c = {.ctx = ctx, .graph = out->graph, .out = out};
@@ -338,14 +350,9 @@ static tdsnn_status compile(tdsnn_context *ctx, td_onednn *out, const td_dense_o
     if (out->arena == NULL || out->plain == NULL || out->first_step == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    const char *most = getenv("TDSNN_CPU");
-    if (most != NULL) {
-        td_onednn_limit_isa(most); /* of no effect from the second plan on */
-    }
-    dnnl_status_t status = dnnl_engine_create(&out->engine, dnnl_cpu, 0);
-    if (status != dnnl_success) {
-        return td_error(ctx, TDSNN_ERR_RUNTIME, "oneDNN does not start: its status is %d",
-                        (int)status);
+    tdsnn_status status = td_onednn_start(ctx, &out->engine);
+    if (status != TDSNN_OK) {
+        return status;
     }
     bool ok = compiler_create(&c);
     if (ok) {

@@ -1,4 +1,4 @@
-/* What the three files of the oneDNN back end share: the compiled graph. */
+/* What the files of the oneDNN back end share: the compiled graph. */
 #ifndef TD_DENSE_ONEDNN_INTERNAL_H
 #define TD_DENSE_ONEDNN_INTERNAL_H
 
@@ -59,5 +59,11 @@ tdsnn_status td_onednn_place_buffers(tdsnn_context *ctx, td_onednn *compiled);
 /* oneDNN asks OpenMP how many threads there are, when it makes a primitive and when it runs one.
  * Sets them for the calling thread and gives what they were. */
 int td_onednn_set_threads(int threads);
+
+/* Starts oneDNN, held to the environment's TDSNN_CPU. Errors: TDSNN_ERR_RUNTIME. */
+tdsnn_status td_onednn_start(tdsnn_context *ctx, dnnl_engine_t *engine);
+
+/* Whether oneDNN's code can have windows and values of these sizes. */
+bool td_onednn_fits(const td_window *window, td_shape in, td_shape out, int batch);
 
 #endif

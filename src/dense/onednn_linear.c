@@ -179,8 +179,13 @@ static bool is_large(const td_axis *axis) {
 }
 
 /* oneDNN computes some places with 32 bits. */
-static bool is_huge(const td_onednn_compiler *c, td_shape shape) {
-    return td_shape_count(shape) > (size_t)(INT_MAX / 8) / (size_t)c->out->batch;
+static bool is_huge(td_shape shape, int batch) {
+    return td_shape_count(shape) > (size_t)(INT_MAX / 8) / (size_t)batch;
+}
+
+bool td_onednn_fits(const td_window *window, td_shape in, td_shape out, int batch) {
+    return !is_large(&window->y) && !is_large(&window->x) && !is_huge(in, batch) &&
+           !is_huge(out, batch);
 }
 
 /* An inner product reads [C][H][W] through the FLATTENs in between. */
@@ -197,8 +202,9 @@ bool td_onednn_add_linear(td_onednn_compiler *c) {
     linear v = {.source = find_source(c)};
     td_shape in = c->graph->nodes[v.source].shape;
     bool conv = node->op == TD_OP_CONV;
-    if ((conv && (is_large(&node->window.y) || is_large(&node->window.x))) || is_huge(c, in) ||
-        is_huge(c, node->shape) || describe_weights(node, in, &v) != dnnl_success ||
+    td_window window = conv ? node->window : TD_WINDOW_ONE;
+    if (!td_onednn_fits(&window, in, node->shape, c->out->batch) ||
+        describe_weights(node, in, &v) != dnnl_success ||
         !td_onednn_describe(c, in, true, &v.from) ||
         !td_onednn_describe(c, node->shape, true, &v.to)) {
         return td_onednn_add_plain(c);
