@@ -51,7 +51,7 @@ TD_CLONES static void add_to(const float *restrict x, size_t count, float *restr
     }
 }
 
-void td_pass(const float *x, size_t count, bool add, float *y) {
+void td_copy_values(const float *x, size_t count, bool add, float *y) {
     if (add) {
         add_to(x, count, y);
     } else {

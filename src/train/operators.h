@@ -12,7 +12,7 @@ void td_rectify_backward(const td_node *node, const float *x, const float *dy, s
                          bool add, float *dx);
 
 /* y = x, or y += x. */
-void td_pass(const float *x, size_t count, bool add, float *y);
+void td_copy_values(const float *x, size_t count, bool add, float *y);
 
 /* MAXPOOL: chosen[i] is which input of its sample output i took. AVGPOOL: chosen is NULL. */
 void td_pool(const td_node *node, td_shape in, int samples, const float *x, float *y,

@@ -307,7 +307,7 @@ static void forward_joined(td_tape *t, int index) {
         const float *x = t->cells[node->inputs[k]].value;
         size_t channels = (size_t)t->graph->nodes[node->inputs[k]].shape.c;
         if (node->op == TD_OP_ADD) {
-            td_pass(x, values_of(t, index), k > 0, here->value);
+            td_copy_values(x, values_of(t, index), k > 0, here->value);
         } else {
             td_put_channels(x, pixels_of(t, index), channels, first, (size_t)node->shape.c, false,
                             here->value);
@@ -428,7 +428,7 @@ static void backward_linear(td_tape *t, int index, float *gradients) {
                                  add ? t->scratch : dx);
     }
     if (dx != NULL && add) {
-        td_pass(t->scratch, values_of(t, from), true, dx);
+        td_copy_values(t->scratch, values_of(t, from), true, dx);
     }
 }
 
@@ -483,7 +483,7 @@ static void backward_joined(td_tape *t, int index) {
         bool add;
         float *dx = receive(t, node->inputs[k], &add);
         if (dx != NULL && node->op == TD_OP_ADD) {
-            td_pass(dy, values_of(t, index), add, dx);
+            td_copy_values(dy, values_of(t, index), add, dx);
         } else if (dx != NULL) {
             td_take_channels(dy, pixels_of(t, index), (size_t)node->shape.c, first, channels, add,
                              dx);
