@@ -32,8 +32,12 @@ struct td_array_writer {
     open_array *arrays;
 };
 
+static tdsnn_status not_written(tdsnn_context *ctx, const char *path, const char *cause) {
+    return td_error(ctx, TDSNN_ERR_RUNTIME, "%s: cannot be written: %s", path, cause);
+}
+
 static tdsnn_status cannot_write(const td_array_writer *w, const char *cause) {
-    return td_error(w->ctx, TDSNN_ERR_RUNTIME, "%s: cannot be written: %s", w->path, cause);
+    return not_written(w->ctx, w->path, cause);
 }
 
 static td_element element_of(td_array_type type) {
@@ -162,6 +166,21 @@ tdsnn_status td_array_append(td_array_writer *writer, int index, const void *sam
     return TDSNN_OK;
 }
 
+/* Adds an entry, whose source is freed in every case; -1 if that cannot be. */
+static zip_int64_t add_source(zip_t *zip, const char *name, zip_source_t *source) {
+    zip_int64_t index = zip_file_add(zip, name, source, ZIP_FL_ENC_UTF_8);
+    if (index < 0) {
+        zip_source_free(source);
+    }
+    return index;
+}
+
+/* One date, so that equal arrays are equal files. */
+static bool pack(zip_t *zip, zip_int64_t index, zip_int32_t method, zip_uint32_t level) {
+    return zip_set_file_compression(zip, (zip_uint64_t)index, method, level) == 0 &&
+           zip_file_set_dostime(zip, (zip_uint64_t)index, 0, 1 << 5 | 1, 0) == 0;
+}
+
 /* Hands the array's stream to the archive; it is read when the archive is closed. */
 static bool add_entry(zip_t *zip, open_array *a) {
     char name[sizeof a->key + 4];
@@ -172,48 +191,62 @@ static bool add_entry(zip_t *zip, open_array *a) {
         return false;
     }
     a->stream = NULL; /* the source closes it */
-    zip_int64_t index = zip_file_add(zip, name, source, ZIP_FL_ENC_UTF_8);
+    zip_int64_t index = add_source(zip, name, source);
     if (index < 0) {
-        zip_source_free(source);
         return false;
     }
-    /* The fastest level: spike times pack well at any. One date, so that equal spikes are equal
-     * files. */
-    return zip_set_file_compression(zip, (zip_uint64_t)index, ZIP_CM_DEFLATE, 1) == 0 &&
-           zip_file_set_dostime(zip, (zip_uint64_t)index, 0, 1 << 5 | 1, 0) == 0;
+    /* The fastest level: spike times pack well at any. */
+    return pack(zip, index, ZIP_CM_DEFLATE, 1);
 }
 
 /* libzip puts a new file in the place of the output's, which td_output_commit cannot sync. */
-static tdsnn_status sync_output(td_array_writer *w) {
-    int fd = open(td_output_name(w->output), O_RDONLY | O_CLOEXEC);
+static tdsnn_status sync_output(tdsnn_context *ctx, const char *path, const td_output *output) {
+    int fd = open(td_output_name(output), O_RDONLY | O_CLOEXEC);
     bool synced = fd >= 0 && fsync(fd) == 0;
     int cause = errno;
     if (fd >= 0) {
         close(fd);
     }
-    return synced ? TDSNN_OK : cannot_write(w, strerror(cause));
+    return synced ? TDSNN_OK : not_written(ctx, path, strerror(cause));
 }
 
-static tdsnn_status write_archive(td_array_writer *w) {
-    zip_error_t error;
+/* `path` is for messages. */
+static tdsnn_status open_archive(tdsnn_context *ctx, const char *path, const td_output *output,
+                                 zip_t **zip) {
     int code = 0;
-    zip_t *zip = zip_open(td_output_name(w->output), ZIP_CREATE | ZIP_TRUNCATE, &code);
-    if (zip == NULL) {
+    *zip = zip_open(td_output_name(output), ZIP_CREATE | ZIP_TRUNCATE, &code);
+    if (*zip == NULL) {
+        zip_error_t error;
         zip_error_init_with_code(&error, code);
-        tdsnn_status status = cannot_write(w, zip_error_strerror(&error));
+        tdsnn_status status = not_written(ctx, path, zip_error_strerror(&error));
         zip_error_fini(&error);
         return status;
     }
-    bool written = true;
-    for (int i = 0; written && i < w->count; i++) {
-        written = add_entry(zip, &w->arrays[i]);
-    }
-    if (!written || zip_close(zip) != 0) {
-        tdsnn_status status = cannot_write(w, zip_strerror(zip));
+    return TDSNN_OK;
+}
+
+/* Frees the archive in every case; complete: all entries are there. */
+static tdsnn_status close_archive(tdsnn_context *ctx, const char *path, const td_output *output,
+                                  zip_t *zip, bool complete) {
+    if (!complete || zip_close(zip) != 0) {
+        tdsnn_status status = not_written(ctx, path, zip_strerror(zip));
         zip_discard(zip);
         return status;
     }
-    return sync_output(w);
+    return sync_output(ctx, path, output);
+}
+
+static tdsnn_status write_archive(td_array_writer *w) {
+    zip_t *zip;
+    tdsnn_status status = open_archive(w->ctx, w->path, w->output, &zip);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    bool complete = true;
+    for (int i = 0; complete && i < w->count; i++) {
+        complete = add_entry(zip, &w->arrays[i]);
+    }
+    return close_archive(w->ctx, w->path, w->output, zip, complete);
 }
 
 tdsnn_status td_array_commit(td_array_writer *writer) {
@@ -248,4 +281,50 @@ void td_array_discard(td_array_writer *writer) {
     td_free(writer->arrays);
     td_free(writer->path);
     td_free(writer);
+}
+
+/* Room for the header of each array, which lies there until the archive is closed. */
+typedef unsigned char npy_header[TD_NPY_HEADER];
+
+static bool add_in_memory(tdsnn_context *ctx, zip_t *zip, const td_array_in_memory *array,
+                          npy_header header) {
+    size_t size = td_element_size(element_of(array->type)), length = strlen(array->name) + 5;
+    char *name = td_alloc(ctx, length, 1);
+    if (name == NULL) {
+        return false;
+    }
+    snprintf(name, length, "%s.npy", array->name);
+    td_npy_header(element_of(array->type), array->count, 0, NULL, header);
+    const zip_buffer_fragment_t parts[] = {{header, TD_NPY_HEADER},
+                                           {(zip_uint8_t *)array->values, array->count * size}};
+    zip_source_t *source = zip_source_buffer_fragment(zip, parts, array->count > 0 ? 2 : 1, 0);
+    zip_int64_t index = source == NULL ? -1 : add_source(zip, name, source);
+    td_free(name);
+    return index >= 0 && pack(zip, index, ZIP_CM_STORE, 0);
+}
+
+tdsnn_status td_npz_save(tdsnn_context *ctx, const char *path, const td_array_in_memory *arrays,
+                         int count) {
+    zip_t *zip;
+    td_output *output = NULL;
+    npy_header *headers = td_alloc(ctx, (size_t)count, sizeof *headers);
+    tdsnn_status status =
+        headers == NULL ? TDSNN_ERR_RUNTIME : td_output_open(ctx, path, true, &output);
+    if (status == TDSNN_OK) {
+        status = open_archive(ctx, path, output, &zip);
+    }
+    if (status == TDSNN_OK) {
+        bool complete = true;
+        for (int i = 0; complete && i < count; i++) {
+            complete = add_in_memory(ctx, zip, &arrays[i], headers[i]);
+        }
+        status = close_archive(ctx, path, output, zip, complete);
+    }
+    if (status == TDSNN_OK) {
+        status = td_output_commit(output);
+    } else {
+        td_output_discard(output);
+    }
+    td_free(headers);
+    return status;
 }

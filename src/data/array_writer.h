@@ -1,4 +1,4 @@
-/* .npy and .npz files written sample by sample, whole or not at all. */
+/* .npy and .npz files, written whole or not at all: sample by sample, or from arrays in memory. */
 #ifndef TD_DATA_ARRAY_WRITER_H
 #define TD_DATA_ARRAY_WRITER_H
 
@@ -31,5 +31,19 @@ tdsnn_status td_array_append(td_array_writer *writer, int index, const void *sam
 tdsnn_status td_array_commit(td_array_writer *writer);
 /* Leaves nothing behind; NULL is fine. */
 void td_array_discard(td_array_writer *writer);
+
+/* An array [count] in memory. */
+typedef struct td_array_in_memory {
+    const char *name; /* key in the .npz, as it is; unique */
+    td_array_type type;
+    size_t count;
+    const void *values;
+} td_array_in_memory;
+
+/* Writes an .npz of these at once, not packed, and no other files; a file at `path` is replaced.
+ * Errors: TDSNN_ERR_USAGE if that is no regular file; TDSNN_ERR_RUNTIME (disk full), and then what
+ * was there still is. */
+tdsnn_status td_npz_save(tdsnn_context *ctx, const char *path, const td_array_in_memory *arrays,
+                         int count);
 
 #endif

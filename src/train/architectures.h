@@ -1,13 +1,8 @@
-/* Networks to train from nothing. */
+/* Networks to train from nothing; tdsnn_architecture_at lists them. */
 #ifndef TD_TRAIN_ARCHITECTURES_H
 #define TD_TRAIN_ARCHITECTURES_H
 
 #include "graph/graph.h"
-
-/* The name of architecture `index` (lenet, mlp, vgg11, resnet20), and a line on what it is; NULL
- * behind the last. */
-const char *td_architecture_name(int index);
-const char *td_architecture_about(int index);
 
 /* Builds the plain graph (ReLU) of that architecture for samples of `input` and so many classes,
  * weights drawn as td_initialise does, biases 0. Nodes have short, unique names: conv1, relu1, ..
@@ -16,8 +11,9 @@ const char *td_architecture_about(int index);
  *     vgg11     64 M 128 M 256 256 M 512 512 M 512 512 M, classes; 3x3 windows [Simonyan 2015]
  *     resnet20  16, 3 x 3 blocks of two 3x3 of 16, 32, 64, shortcuts as strided 1x1 convolutions,
  *               mean, classes [He 2015]
- * Errors: TDSNN_ERR_USAGE for a name that there is not (naming those that there are), or samples
- * too small for its pools. Memory: td_graph_destroy. */
+ * Errors: TDSNN_ERR_USAGE for a name that there is not (naming those that there are), samples that
+ * are no pictures or too small for its pools, no classes; TDSNN_ERR_RUNTIME. Memory:
+ * td_graph_destroy. */
 tdsnn_status td_architecture_build(tdsnn_context *ctx, const char *name, td_shape input,
                                    int classes, uint64_t seed, td_graph **graph);
 

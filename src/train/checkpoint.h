@@ -6,21 +6,23 @@
 
 #include "base/context.h"
 
-/* Arrays of a checkpoint: float32, named as numpy will show them. */
+/* Arrays of a checkpoint: float32, named as numpy will show them; names are unique, and neither
+ * "settings" nor "numbers". */
 typedef struct td_state_array {
     const char *name;
     float *values; /* [count] */
     size_t count;
 } td_state_array;
 
-/* Numbers of a checkpoint, exact in double up to 2^53. */
+/* Numbers of a checkpoint, exact: any double, whole ones up to 2^53. */
 typedef struct td_state_number {
-    const char *name;
+    const char *name; /* without spaces */
     double value;
 } td_state_number;
 
 typedef struct td_state {
-    /* what is trained and how, a line of text: a checkpoint of another text is not resumed */
+    /* what is trained and how, "name=value" with spaces or line ends between: a checkpoint of other
+     * settings is not resumed */
     const char *settings;
     td_state_array *arrays;
     int array_count;

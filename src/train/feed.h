@@ -7,11 +7,11 @@
 #include "base/random.h"
 #include "graph/shape.h"
 
-/* What is done to a sample [X]; each is drawn anew every epoch. Values that come in are 0. */
+/* What is done to a sample [X], drawn anew every epoch. Values that come in are 0. */
 typedef struct td_augmentation {
-    bool flip; /* left and right change places, for every other sample */
+    bool flip; /* left and right change places, with probability 1/2 */
     int shift; /* moved by up to so many pixels along either axis: what padding by as many and
-                * cropping at random does */
+                * cropping at random does; an axis of one pixel stays */
 } td_augmentation;
 
 typedef struct td_feed_options {
@@ -36,20 +36,21 @@ typedef struct td_feed td_feed;
 /* The first batch given is that of step `first` (0 .. : epochs one behind the other, each
  * td_feed_steps long). What a step's batch is depends on the options and its number alone, so that
  * training goes on anywhere as if it had never stopped.
- * Errors: TDSNN_ERR_USAGE (no samples; a shift or flip of flat values), TDSNN_ERR_RUNTIME. The
- * options' arrays must outlive it. Memory: td_feed_destroy. */
+ * Errors: TDSNN_ERR_USAGE (no samples; a shift or flip of flat values, a shift as wide as the
+ * pictures), TDSNN_ERR_RUNTIME. Data and indices must outlive it. Memory: td_feed_destroy. */
 tdsnn_status td_feed_create(tdsnn_context *ctx, const td_feed_options *options, uint64_t first,
                             td_feed **feed);
+/* At any time: waits for the sample being read, not for the batch. NULL is fine. */
 void td_feed_destroy(td_feed *feed);
 
 /* Steps of one epoch, at least 1. */
 uint64_t td_feed_steps(const td_feed_options *options);
 
-/* The next batch; valid until the next call. Errors: those of tdsnn_data_read. */
+/* The next batch; valid until the next call. Errors: those of tdsnn_data_read, in the call whose
+ * batch could not be made, and in every later one. */
 tdsnn_status td_feed_next(td_feed *feed, tdsnn_context *ctx, const td_batch **batch);
 
 /* The augmented form of one sample [C][H][W], in place, as `random` says; scratch: [C*H*W]. */
-
 void td_augment(const td_augmentation *augmentation, td_shape shape, td_random *random,
                 float *values, float *scratch);
 
