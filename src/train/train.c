@@ -449,7 +449,3 @@ tdsnn_status tdsnn_train(tdsnn_context *ctx, const char *architecture, const tds
     job_free(&j);
     return status;
 }
-
-tdsnn_architecture tdsnn_architecture_at(int index) {
-    return (tdsnn_architecture){td_architecture_name(index), td_architecture_about(index)};
-}
