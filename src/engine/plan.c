@@ -494,6 +494,7 @@ static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
 }
 
 void td_tree_fill(const tdsnn_code *code, td_tree *tree) {
+    td_curve_fill(code, &tree->curve);
     tree->levels = 1;
     while ((1 << tree->levels) <= code->steps) {
         tree->levels++;
