@@ -180,7 +180,7 @@ static inline td_term random_term(td_random *r, td_network *n, const td_layer *l
     for (int c = 0; c < s.outputs && options->ties; c++) {
         weights[(size_t)c * inputs + td_random_below(r, inputs)] = 1.0;
     }
-    return (td_term){s, weights};
+    return (td_term){.synapses = s, .weights = weights};
 }
 
 static inline void random_bias(td_random *r, td_network *n, td_drive *drive, double unit) {

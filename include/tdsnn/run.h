@@ -135,7 +135,8 @@ TDSNN_API void tdsnn_session_run_batch(tdsnn_session *session, const float *inpu
 /* The logits of the last tdsnn_session_run, [outputs]. Valid until the next run. */
 TDSNN_API const float *tdsnn_session_logits(const tdsnn_session *session);
 
-/* The index of the largest of `outputs` (at least 1) logits, the lowest among equal ones. */
+/* The index of the largest of `outputs` (at least 1) logits, the lowest among equal ones; of one
+ * logit alone 1 if it is above 0 (its Sigmoid above one half), else 0. */
 TDSNN_API int tdsnn_prediction(const float *logits, int outputs);
 
 /* The spike times of a layer in the last tdsnn_session_run, [C][H][W], of pairs [2][C][H][W], those

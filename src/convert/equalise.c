@@ -49,12 +49,12 @@ static void join_concat(td_equaliser *e, int index) {
     }
 }
 
-static void join_flatten(td_equaliser *e, int index) {
-    int input = e->graph->nodes[index].inputs[0];
-    td_shape in = e->graph->nodes[input].shape;
-    size_t plane = (size_t)in.h * (size_t)in.w;
-    for (size_t i = 0; i < td_shape_count(in); i++) {
-        join(e, index, i, input, i / plane);
+/* Node `flat`'s values with the channels of the picture that they are. */
+static void join_flat(td_equaliser *e, int flat, int picture) {
+    td_shape shape = e->graph->nodes[picture].shape;
+    size_t plane = (size_t)shape.h * (size_t)shape.w;
+    for (size_t i = 0; i < td_shape_count(shape); i++) {
+        join(e, flat, i, picture, i / plane);
     }
 }
 
@@ -70,7 +70,10 @@ static void join_node(td_equaliser *e, int index) {
         join_concat(e, index);
         break;
     case TD_OP_FLATTEN:
-        join_flatten(e, index);
+        join_flat(e, index, node->inputs[0]);
+        break;
+    case TD_OP_UNFLATTEN:
+        join_flat(e, node->inputs[0], index);
         break;
     case TD_OP_SLICE:
         for (size_t c = 0; c < (size_t)node->shape.c; c++) {

@@ -21,8 +21,11 @@ typedef struct placer {
     td_placement *placement;
     form *forms;            /* [node_count] */
     unsigned char *origins; /* [node_count] */
-    int *reader_ends;       /* [node_count] the readers of node i end here in `readers` */
-    int *readers;           /* of node 0, of node 1, ... */
+    /* [node_count] how the neurons lie that a value is made of, be it spikes or a drive: a Flatten
+     * and its contrary do not move them */
+    td_shape *frames;
+    int *reader_ends; /* [node_count] the readers of node i end here in `readers` */
+    int *readers;     /* of node 0, of node 1, ... */
     int logits;
 } placer;
 
@@ -99,7 +102,8 @@ static void meet(rectifier *r, float negative, float cap) {
 }
 
 static bool commutes_with_rectifier(td_op op) {
-    return op == TD_OP_MAXPOOL || op == TD_OP_FLATTEN || op == TD_OP_CONCAT || op == TD_OP_SLICE;
+    return op == TD_OP_MAXPOOL || op == TD_OP_FLATTEN || op == TD_OP_UNFLATTEN ||
+           op == TD_OP_CONCAT || op == TD_OP_SLICE;
 }
 
 /* What a Clip multiplies negative values with: 0, or 1 where it caps both sides of a pair at one
@@ -132,15 +136,55 @@ static bool is_constant_op(td_op op) {
     return op == TD_OP_SUB || op == TD_OP_DIV || op == TD_OP_MUL || op == TD_OP_SHIFT;
 }
 
-/* Whether a drive may stay one: its only reader adds to it, or it is the logits. */
+static bool is_relabel(td_op op) {
+    return op == TD_OP_FLATTEN || op == TD_OP_UNFLATTEN;
+}
+
+static size_t plane_of(td_shape shape) {
+    return (size_t)shape.h * (size_t)shape.w;
+}
+
+static bool same_plane(td_shape a, td_shape b) {
+    return a.h == b.h && a.w == b.w;
+}
+
+/* Whether a node of constants multiplies all values of one channel of `frame` by one number. */
+static bool is_uniform(const td_node *node, td_shape frame) {
+    size_t plane = plane_of(frame), seen = plane_of(node->shape);
+    bool factors = node->op == TD_OP_MUL || node->op == TD_OP_DIV, uniform = true;
+    for (size_t i = 0; i < td_shape_count(frame) && factors && uniform; i++) {
+        uniform = node->operand[i / seen] == node->operand[i / plane * plane / seen];
+    }
+    return uniform;
+}
+
+/* Whether a linear layer is composed with the only one that reads it (SPEC 5). Of three in a row
+ * the first two are. */
+static bool is_composed(const placer *p, int index) {
+    const td_node *node = &p->graph->nodes[index];
+    int reader = only_reader(p, index);
+    bool linear = node->op == TD_OP_CONV || node->op == TD_OP_INNER;
+    return linear && reader >= 0 && p->forms[node->inputs[0]] != FORM_DRIVE &&
+           td_node_composes(p->graph, &p->graph->nodes[reader]);
+}
+
+/* Whether a drive may stay one: its only reader adds to it or is composed with it, or it is the
+ * logits. */
 static bool stays_drive(const placer *p, int index) {
+    td_shape frame = p->frames[index];
+    if (is_composed(p, index)) {
+        return true;
+    }
     while (index != p->logits) {
         int reader = only_reader(p, index);
-        td_op op = reader < 0 ? TD_OP_COUNT : p->graph->nodes[reader].op;
-        if (op == TD_OP_ADD || is_constant_op(op)) {
-            return true;
+        const td_node *node = reader < 0 ? NULL : &p->graph->nodes[reader];
+        if (node != NULL && node->op == TD_OP_ADD) {
+            return same_plane(node->shape, frame);
         }
-        if (op != TD_OP_FLATTEN) {
+        if (node != NULL && is_constant_op(node->op)) {
+            return is_uniform(node, frame);
+        }
+        if (node == NULL || !is_relabel(node->op)) {
             return false;
         }
         index = reader;
@@ -149,6 +193,10 @@ static bool stays_drive(const placer *p, int index) {
 }
 
 static void put_code(placer *p, int index, float negative, float cap) {
+    const td_node *node = &p->graph->nodes[index];
+    if (node->op != TD_OP_UNFLATTEN && p->forms[node->inputs[0]] != FORM_DRIVE) {
+        p->frames[index] = node->shape; /* what was behind a relabel lies as it is read now */
+    }
     p->placement->sites[index] = (td_site){.coded = true, .negative = negative, .cap = cap};
     p->forms[index] = negative == 0.0f ? FORM_SPIKES : FORM_SIGNED;
     p->origins[index] = FROM_HIDDEN;
@@ -164,7 +212,9 @@ static bool feeds_rectifiers_only(const placer *p, int index) {
     node_list readers = readers_of(p, index);
     for (int i = 0; i < readers.count; i++) {
         int at = readers.nodes[i];
-        at = is_constant_op(p->graph->nodes[at].op) ? only_reader(p, at) : at;
+        bool constant = is_constant_op(p->graph->nodes[at].op) &&
+                        is_uniform(&p->graph->nodes[at], p->frames[index]);
+        at = constant ? only_reader(p, at) : at;
         if (at < 0 || !is_rectifier(p->graph->nodes[at].op)) {
             return false;
         }
@@ -229,10 +279,24 @@ static bool feeds_sum_only(const placer *p, int index) {
     return reader >= 0 && p->graph->nodes[reader].op == TD_OP_ADD;
 }
 
+#define NOT_AS_A_PICTURE                                                                           \
+    "it reads flat values made a picture, or with a factor for each, that have no neurons of "     \
+    "their own; put a linear layer between"
+
+/* Whether the neurons of a value are a picture only to who reads them. */
+static bool is_relabelled(const placer *p, int index) {
+    td_shape shape = p->graph->nodes[index].shape;
+    return !shape.flat && !same_plane(shape, p->frames[index]);
+}
+
 /* An average in front of the last linear layer is composed with its synapses; any other has
  * neurons of its own. */
 static tdsnn_status place_average(placer *p, int index, form in) {
     const td_node *node = &p->graph->nodes[index];
+    if (is_relabelled(p, node->inputs[0])) {
+        return refuse(p, node, NOT_AS_A_PICTURE);
+    }
+    p->frames[index] = node->shape;
     if (in == FORM_LINEAR) {
         return refuse(p, node,
                       "it averages values behind constants or another average that have "
@@ -289,6 +353,29 @@ static tdsnn_status place_rectifier(placer *p, int index, form in) {
     return TDSNN_OK;
 }
 
+/* Constants to look at in front of one. */
+#define RELABEL_BUDGET 64
+
+/* Flat values as a picture. Behind factors that differ within a channel, or behind averages, they
+ * have neurons of their own, which lie flat. */
+static void place_unflatten(placer *p, int index, form in) {
+    const td_graph *graph = p->graph;
+    td_shape shape = graph->nodes[index].shape;
+    int at = graph->nodes[index].inputs[0];
+    bool uniform = true;
+    int budget = RELABEL_BUDGET;
+    while (in == FORM_LINEAR && !p->placement->sites[at].coded && uniform && at > 0) {
+        const td_node *node = &graph->nodes[at];
+        bool passes = is_constant_op(node->op) || is_relabel(node->op);
+        uniform = passes && budget-- > 0 && (!is_constant_op(node->op) || is_uniform(node, shape));
+        at = passes ? node->inputs[0] : at;
+    }
+    if (!uniform) {
+        p->frames[index] = graph->nodes[graph->nodes[index].inputs[0]].shape;
+        place_drive(p, index);
+    }
+}
+
 /* What a concatenation is: the most general of its parts. */
 static form widest_input(const placer *p, const td_node *node) {
     form widest = FORM_SPIKES;
@@ -299,6 +386,22 @@ static form widest_input(const placer *p, const td_node *node) {
     return widest;
 }
 
+/* How the neurons of a node lie: as its values do, or for what moves nothing as those before it. */
+static td_shape frame_of(const placer *p, int index) {
+    const td_node *node = &p->graph->nodes[index];
+    bool moves = node->input_count == 0 || node->op == TD_OP_CONV || node->op == TD_OP_INNER ||
+                 node->op == TD_OP_ADD || node->op == TD_OP_MAXPOOL;
+    if (moves) {
+        return node->shape;
+    }
+    for (int k = 0; k < node->input_count; k++) {
+        if (is_relabelled(p, node->inputs[k])) {
+            return p->frames[node->inputs[k]];
+        }
+    }
+    return p->frames[node->inputs[0]];
+}
+
 static tdsnn_status place_node(placer *p, int index) {
     const td_node *node = &p->graph->nodes[index];
     form in = node->input_count > 0 ? widest_input(p, node) : FORM_LINEAR;
@@ -306,6 +409,7 @@ static tdsnn_status place_node(placer *p, int index) {
         p->origins[index] |= p->origins[node->inputs[k]];
     }
     p->forms[index] = in;
+    p->frames[index] = frame_of(p, index);
     switch (node->op) {
     case TD_OP_INPUT:
         p->forms[index] = p->placement->sites[index].coded ? FORM_SIGNED : FORM_LINEAR;
@@ -331,17 +435,24 @@ static tdsnn_status place_node(placer *p, int index) {
     case TD_OP_LEAKY:
         return place_rectifier(p, index, in);
     case TD_OP_MAXPOOL:
+        if (is_relabelled(p, node->inputs[0])) {
+            return refuse(p, node, NOT_AS_A_PICTURE);
+        }
         return in != FORM_LINEAR ? TDSNN_OK
                                  : refuse(p, node,
                                           "it reads values behind constants or an average "
                                           "that have no code of their own");
     case TD_OP_AVGPOOL:
         return place_average(p, index, in);
+    case TD_OP_UNFLATTEN:
+        place_unflatten(p, index, in);
+        return TDSNN_OK;
     case TD_OP_CONCAT:
     case TD_OP_SLICE:
     case TD_OP_FLATTEN:
     case TD_OP_SOFTMAX:
     case TD_OP_LOGSOFTMAX:
+    case TD_OP_SIGMOID:
         return TDSNN_OK;
     default:
         return refuse(p, node, "this network is converted already");
@@ -357,10 +468,12 @@ tdsnn_status td_place(tdsnn_context *ctx, const td_graph *graph, bool analog,
                 .placement = &made,
                 .forms = td_alloc(ctx, nodes, sizeof *p.forms),
                 .origins = td_alloc(ctx, nodes, 1),
+                .frames = td_alloc(ctx, nodes, sizeof *p.frames),
                 .reader_ends = td_alloc(ctx, nodes, sizeof *p.reader_ends),
                 .logits = td_graph_logits(graph)};
     tdsnn_status status = TDSNN_ERR_RUNTIME;
-    if (made.sites != NULL && p.forms != NULL && p.origins != NULL && p.reader_ends != NULL) {
+    if (made.sites != NULL && p.forms != NULL && p.origins != NULL && p.frames != NULL &&
+        p.reader_ends != NULL) {
         status = list_readers(&p);
         made.sites[0] = (td_site){.coded = !analog, .cap = INFINITY};
     }
@@ -369,6 +482,7 @@ tdsnn_status td_place(tdsnn_context *ctx, const td_graph *graph, bool analog,
     }
     td_free(p.forms);
     td_free(p.origins);
+    td_free(p.frames);
     td_free(p.reader_ends);
     td_free(p.readers);
     if (status != TDSNN_OK) {

@@ -159,6 +159,11 @@ static double expected_flips(const search *s) {
         for (int k = 0; k < (int)s->outputs; k++) {
             second = k != best && wanted[k] > wanted[second] ? k : second;
         }
+        if (s->outputs == 1) { /* above 0 or not */
+            s->margins[i] = fabs((double)wanted[0]);
+            s->errors[i] = s->margins[i] - (best == 1 ? 1.0 : -1.0) * (double)found[0];
+            continue;
+        }
         s->margins[i] = (double)wanted[best] - wanted[second];
         s->errors[i] = (double)found[second] - found[best] + s->margins[i];
     }

@@ -338,6 +338,12 @@ static void run_softmax(const td_node *node, const float *input, float *output) 
     }
 }
 
+static void run_sigmoid(const td_node *node, const float *input, float *output) {
+    for (size_t i = 0; i < td_shape_count(node->shape); i++) {
+        output[i] = 1.0f / (1.0f + expf(-input[i]));
+    }
+}
+
 void td_plain_run_node(const td_graph *graph, int index, const float *const *inputs,
                        float *output) {
     const td_node *node = &graph->nodes[index];
@@ -384,10 +390,14 @@ void td_plain_run_node(const td_graph *graph, int index, const float *const *inp
     case TD_OP_LOGSOFTMAX:
         run_softmax(node, input, output);
         break;
+    case TD_OP_SIGMOID:
+        run_sigmoid(node, input, output);
+        break;
     case TD_OP_SLICE:
         run_slice(node, input, output);
         break;
     case TD_OP_FLATTEN:
+    case TD_OP_UNFLATTEN:
         memcpy(output, input, td_shape_count(in) * sizeof *output);
         break;
     case TD_OP_INPUT:

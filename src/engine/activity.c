@@ -95,7 +95,7 @@ void td_pool_times(const td_layer *layer, const uint8_t *source, uint8_t *times)
 }
 
 int td_prediction(const float *logits, int classes) {
-    int best = 0;
+    int best = classes == 1 && logits[0] > 0.0f;
     for (int i = 1; i < classes; i++) {
         best = logits[i] > logits[best] ? i : best;
     }

@@ -27,7 +27,8 @@ void td_layer_encode(const td_layer *layer, float drive, uint8_t *times, size_t 
  * second half of a pair min T_i, for the largest x has the smallest -x. Exact. */
 void td_pool_times(const td_layer *layer, const uint8_t *source, uint8_t *times);
 
-/* The read-out's rule: the lowest index among equal maxima. */
+/* The read-out's rule: the lowest index among equal maxima; of one logit alone, whose Sigmoid is
+ * the probability of class 1, whether it is above 0. */
 int td_prediction(const float *logits, int classes);
 
 /* The reference engine: the closed form in the normative float order (docs/exactness.md). One

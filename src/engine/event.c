@@ -165,6 +165,15 @@ static void flatten(const float *values, td_shape from, float *to) {
     }
 }
 
+/* Values in the order of a Flatten become a picture, its channels innermost. */
+static void unflatten(const float *values, td_shape from, td_shape view, float *to) {
+    size_t plane = plane_of(from), pitch = td_pitch(from.c), seen = plane_of(view);
+    memset(to, 0, seen * td_pitch(view.c) * sizeof *to);
+    for (size_t i = 0; i < td_shape_count(view); i++) {
+        to[i % seen * td_pitch(view.c) + i / seen] = values[i % plane * pitch + i / plane];
+    }
+}
+
 /* Whether the view has another order than the values that are there, spike times or averages. */
 static bool is_flattened(const td_session *s, const td_route *route) {
     const td_synapses *syn = route->synapses;
@@ -180,7 +189,8 @@ static const float *read_whole(const td_session *s, const scratch *own, const td
     td_shape from = s->plan->network->layers[syn->source].shape;
     size_t row = (size_t)from.w * td_pitch(from.c);
     bool flat = is_flattened(s, route);
-    if (!syn->averages && !flat) {
+    bool planes = td_synapses_unflatten(&s->plan->network->layers[syn->source], syn);
+    if (!syn->averages && !flat && !planes) {
         return NULL;
     }
     float *values = s->values + route->whole;
@@ -192,12 +202,16 @@ static const float *read_whole(const td_session *s, const scratch *own, const td
         average_all(s->plan->kernels, syn, from, values, averages);
         values = averages;
     }
-    if (flat) {
-        float *flattened = s->values + route->flattened;
-        flatten(values, syn->averages ? syn->averaged : from, flattened);
-        values = flattened;
+    if (!flat && !planes) {
+        return values;
     }
-    return values;
+    float *view = s->values + route->flattened;
+    if (flat) {
+        flatten(values, syn->averages ? syn->averaged : from, view);
+    } else {
+        unflatten(values, from, syn->view, view);
+    }
+    return view;
 }
 
 /* Zeros around the view's rows first .. end - 1; above and below it too, where these are its first
@@ -773,7 +787,9 @@ static void times_item(void *arg, int part, int worker) {
 
 /* Whether the rows that a route reads can be read one by one. */
 static bool reads_rows(const td_session *s, const td_route *route) {
-    if (is_flattened(s, route) || route->synapses->averages) {
+    const td_synapses *syn = route->synapses;
+    if (is_flattened(s, route) || syn->averages ||
+        td_synapses_unflatten(&s->plan->network->layers[syn->source], syn)) {
         return false;
     }
     return td_form_lists(route->form) || has_own_rows(route->synapses->view);

@@ -49,7 +49,7 @@ static int list_block(const td_synapses *s) {
 /* Whether a population can be read as events: spikes, of a pair one at most. */
 static bool has_events(const td_plan *p, const td_synapses *s) {
     const td_layer *source = &p->network->layers[s->source];
-    return source->code != NULL && !s->averages &&
+    return source->code != NULL && !s->averages && !td_synapses_unflatten(source, s) &&
            (!source->pair || source->code->thresholds[0] >= 0.0f);
 }
 
@@ -246,14 +246,15 @@ static bool place_values(const td_plan *p, td_route *route, needs *n) {
     bool fits = need(&n->values, (size_t)route->height * (size_t)route->width, route->pitch);
     route->whole = n->values;
     bool flat = s->view.flat && plane_of(s->averages ? s->averaged : from) > 1;
-    if (s->averages || flat) {
+    bool planes = td_synapses_unflatten(&p->network->layers[s->source], s);
+    if (s->averages || flat || planes) {
         fits = fits && need(&n->values, plane_of(from), td_pitch(from.c));
     }
     if (s->averages) {
         fits = fits && need(&n->values, plane_of(s->averaged), td_pitch(s->averaged.c));
     }
     route->flattened = n->values;
-    return fits && (!flat || need(&n->values, td_pitch(s->view.c), 1));
+    return fits && ((!flat && !planes) || need(&n->values, plane_of(s->view), td_pitch(s->view.c)));
 }
 
 static bool place_events(const td_plan *p, td_route *route, needs *n) {
@@ -494,6 +495,7 @@ static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
 }
 
 void td_tree_fill(const tdsnn_code *code, td_tree *tree) {
+    td_curve_fill(code, &tree->curve);
     tree->levels = 1;
     while ((1 << tree->levels) <= code->steps) {
         tree->levels++;

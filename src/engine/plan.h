@@ -85,7 +85,10 @@ struct td_plan {
     size_t row_size;  /* floats of the longest row of values */
 };
 
-/* Thresholds in the order of a binary search. */
+/* A curve through the thresholds, if there is one that is near enough. */
+void td_curve_fill(const tdsnn_code *code, td_curve *curve);
+
+/* Thresholds in the order of a binary search, and their curve. */
 void td_tree_fill(const tdsnn_code *code, td_tree *tree);
 
 #endif

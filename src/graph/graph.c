@@ -105,35 +105,77 @@ uint64_t td_node_macs(const td_graph *graph, const td_node *node, bool padded) {
            axis_taps(&node->window.x, out.w, in.w, padded);
 }
 
+/* Tap k of output o reads o * stride + k * dilation, which the first layer makes of its input. */
+static bool compose_axis(const td_axis *first, const td_axis *second, int middle, int outputs,
+                         td_axis *out) {
+    bool whole = td_axis_total(second, outputs, middle) == (size_t)second->kernel * (size_t)outputs;
+    bool point = second->kernel == 1, plain = first->kernel == 1 && first->pad_begin == 0;
+    long long stride = (long long)first->stride * second->stride;
+    long long dilation = point ? first->dilation : (long long)first->stride * second->dilation;
+    *out = point ? *first : *second;
+    if (!whole || second->pad_begin != 0 || !(point || plain) || stride > TD_MAX_EXTENT ||
+        dilation > TD_MAX_EXTENT) {
+        return false;
+    }
+    out->stride = (int)stride;
+    out->dilation = (int)dilation;
+    return true;
+}
+
+bool td_window_compose(const td_window *first, const td_window *second, td_shape middle,
+                       td_shape out, td_window *window) {
+    bool one = (first->y.kernel == 1 && first->x.kernel == 1) ||
+               (second->y.kernel == 1 && second->x.kernel == 1);
+    return one && compose_axis(&first->y, &second->y, middle.h, out.h, &window->y) &&
+           compose_axis(&first->x, &second->x, middle.w, out.w, &window->x);
+}
+
+static bool is_linear(const td_node *node) {
+    return node->op == TD_OP_CONV || node->op == TD_OP_INNER;
+}
+
+bool td_node_composes(const td_graph *graph, const td_node *node) {
+    const td_node *first = &graph->nodes[node->inputs[0]];
+    if (!is_linear(node) || !is_linear(first) || first->op != node->op) {
+        return false;
+    }
+    td_window window = TD_WINDOW_ONE;
+    bool conv = node->op == TD_OP_CONV;
+    if (conv && (node->groups != 1 || !td_window_compose(&first->window, &node->window,
+                                                         first->shape, node->shape, &window))) {
+        return false;
+    }
+    td_shape in = graph->nodes[first->inputs[0]].shape;
+    uint64_t composed = (uint64_t)node->shape.c * (uint64_t)in.c *
+                        td_axis_total(&window.y, node->shape.h, in.h) *
+                        td_axis_total(&window.x, node->shape.w, in.w);
+    return composed / 2 <= td_node_macs(graph, first, false) + td_node_macs(graph, node, false);
+}
+
 const char *td_op_name(td_op op) {
     static const char *const names[TD_OP_COUNT] = {
-        [TD_OP_INPUT] = "Input",
-        [TD_OP_CONV] = "Conv",
-        [TD_OP_INNER] = "Gemm",
-        [TD_OP_SUB] = "Sub",
-        [TD_OP_DIV] = "Div",
-        [TD_OP_MUL] = "Mul",
-        [TD_OP_SHIFT] = "Add",
-        [TD_OP_ADD] = "Add",
-        [TD_OP_RELU] = "Relu",
-        [TD_OP_CLIP] = "Clip",
-        [TD_OP_LEAKY] = "LeakyRelu",
-        [TD_OP_CODE] = "TemporalCode",
-        [TD_OP_MAXPOOL] = "MaxPool",
-        [TD_OP_AVGPOOL] = "AveragePool",
-        [TD_OP_CONCAT] = "Concat",
-        [TD_OP_SLICE] = "Slice",
-        [TD_OP_FLATTEN] = "Flatten",
-        [TD_OP_SOFTMAX] = "Softmax",
-        [TD_OP_LOGSOFTMAX] = "LogSoftmax",
+        [TD_OP_INPUT] = "Input",     [TD_OP_CONV] = "Conv",
+        [TD_OP_INNER] = "Gemm",      [TD_OP_SUB] = "Sub",
+        [TD_OP_DIV] = "Div",         [TD_OP_MUL] = "Mul",
+        [TD_OP_SHIFT] = "Add",       [TD_OP_ADD] = "Add",
+        [TD_OP_RELU] = "Relu",       [TD_OP_CLIP] = "Clip",
+        [TD_OP_LEAKY] = "LeakyRelu", [TD_OP_CODE] = "TemporalCode",
+        [TD_OP_MAXPOOL] = "MaxPool", [TD_OP_AVGPOOL] = "AveragePool",
+        [TD_OP_CONCAT] = "Concat",   [TD_OP_SLICE] = "Slice",
+        [TD_OP_FLATTEN] = "Flatten", [TD_OP_UNFLATTEN] = "Reshape",
+        [TD_OP_SOFTMAX] = "Softmax", [TD_OP_LOGSOFTMAX] = "LogSoftmax",
+        [TD_OP_SIGMOID] = "Sigmoid",
     };
     return names[op];
 }
 
+bool td_op_closes(td_op op) {
+    return op == TD_OP_SOFTMAX || op == TD_OP_LOGSOFTMAX || op == TD_OP_SIGMOID;
+}
+
 int td_graph_logits(const td_graph *graph) {
     const td_node *last = &graph->nodes[graph->node_count - 1];
-    bool closing = last->op == TD_OP_SOFTMAX || last->op == TD_OP_LOGSOFTMAX;
-    return closing ? last->inputs[0] : graph->node_count - 1;
+    return td_op_closes(last->op) ? last->inputs[0] : graph->node_count - 1;
 }
 
 bool td_graph_is_autoencoder(const td_graph *graph) {

@@ -27,8 +27,10 @@ typedef enum td_op {
     TD_OP_CONCAT,     /* two or more values, channels one behind the other */
     TD_OP_SLICE,      /* channels first_channel .. first_channel + C - 1 */
     TD_OP_FLATTEN,    /* [C][H][W] -> [C*H*W] */
+    TD_OP_UNFLATTEN,  /* [C*H*W] -> [C][H][W] */
     TD_OP_SOFTMAX,    /* last node only */
     TD_OP_LOGSOFTMAX, /* last node only */
+    TD_OP_SIGMOID,    /* last node only; value by value */
     TD_OP_COUNT
 } td_op;
 
@@ -87,15 +89,28 @@ int td_graph_consumers(const td_graph *graph, int index);
  * that fall on padding, which is what the literature quotes. */
 uint64_t td_node_macs(const td_graph *graph, const td_node *node, bool padded);
 
+/* The window of two layers one behind the other, the first giving `middle` and the second `out`,
+ * where it is one: none of the second's windows is cut by padding, and one of the two has one tap
+ * alone. */
+bool td_window_compose(const td_window *first, const td_window *second, td_shape middle,
+                       td_shape out, td_window *window);
+
+/* Whether a CONV or INNER reads another one directly and may be composed with it: their windows are
+ * one together, and the composed synapses are at most twice the separate ones (SPEC 5). */
+bool td_node_composes(const td_graph *graph, const td_node *node);
+
 /* "Conv", ...: for messages and tables. */
 const char *td_op_name(td_op op);
 
-/* The last node before a closing Softmax or LogSoftmax: the one that gives the logits. */
+/* The last node before a closing Softmax, LogSoftmax or Sigmoid: the one that gives the logits. */
 int td_graph_logits(const td_graph *graph);
 
-/* Whether the outputs are of the input's shape, as an autoencoder's are; those of a Softmax are
- * classes. */
+/* Whether the outputs are of the input's shape, as an autoencoder's are; those of a Softmax or
+ * Sigmoid are classes. */
 bool td_graph_is_autoencoder(const td_graph *graph);
+
+/* Whether a node may stand at the end only, and what comes in are the logits. */
+bool td_op_closes(td_op op);
 
 /* Whether any node is a CODE: a converted network. */
 bool td_graph_is_spiking(const td_graph *graph);

@@ -145,8 +145,9 @@ static const td_operator operators[] = {
      "over the positions: MAXPOOL of the whole input"},
     {"Relu", "", 7, 21, "l", no_attributes, td_lower_relu, "RELU"},
     {"Reshape", "", 7, 21, "ac", reshape_attributes, td_lower_reshape,
-     "to [N, -1]: FLATTEN; where only sizes of 1 move: no effect; of constants"},
+     "to [N, -1]: FLATTEN; where only sizes of 1 move: no effect; else UNFLATTEN; of constants"},
     {"Shape", "", 7, 21, "a", shape_attributes, td_lower_shape, "a constant"},
+    {"Sigmoid", "", 7, 21, "l", no_attributes, td_lower_sigmoid, "SIGMOID, last"},
     {"Slice", "", 7, 9, "a", slice_attributes, td_lower_slice, "SLICE of channels; of constants"},
     {"Slice", "", 10, 21, "accCC", no_attributes, td_lower_slice,
      "SLICE of channels; of constants"},
@@ -475,7 +476,7 @@ static bool shape_elements(td_shape shape, size_t *elements) {
 tdsnn_status td_draft_add(td_lowerer *l, const td_draft *draft, int *index) {
     for (int i = 0; i < draft->input_count; i++) {
         const td_draft *input = &l->drafts[draft->inputs[i]];
-        if (input->op == TD_OP_SOFTMAX || input->op == TD_OP_LOGSOFTMAX) {
+        if (td_op_closes(input->op)) {
             return td_refuse(l, "reads '%s' (%s), which is supported as the last node only",
                              l->source->nodes[input->source].name, td_op_name(input->op));
         }
@@ -528,7 +529,7 @@ static const char *why_not(const td_source_node *node) {
     static const struct {
         const char *names, *reason; /* names: each between blanks */
     } reasons[] = {
-        {" Celu Elu Erf Exp Gelu HardSigmoid HardSwish Log Mish Pow Selu Sigmoid Softplus Softsign "
+        {" Celu Elu Erf Exp Gelu HardSigmoid HardSwish Log Mish Pow Selu Softplus Softsign "
          "Sqrt Swish Tanh ThresholdedRelu ",
          ", as a spiking neuron computes ReLU, LeakyRelu and Clip and no other function (train "
          "with "

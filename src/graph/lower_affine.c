@@ -34,7 +34,7 @@ static tdsnn_status fold(td_lowerer *l, const td_source_node *node, int input, c
     return td_folded(l, node, input, what);
 }
 
-/* A draft of one of the four operators with a constant a channel. */
+/* A draft of one of the four operators. */
 static td_draft elementwise(td_lowerer *l, const td_source_node *node, int input, td_op op,
                             double *operand) {
     td_draft draft = td_pointwise(l, node, input, op);
@@ -42,8 +42,18 @@ static td_draft elementwise(td_lowerer *l, const td_source_node *node, int input
     return draft;
 }
 
-/* Whether a constant, broadcast by ONNX's rule to the shape of the value beside it, is one number
- * for all or one a channel, the same at every position. */
+/* Whether a constant, broadcast by ONNX's rule, leaves the value beside it its shape. */
+static bool is_broadcast(const td_lowerer *l, const td_tensor *tensor, const td_value *value) {
+    int64_t dims[4];
+    int rank = td_file_dims(l, value, dims);
+    bool fits = tensor->rank <= rank;
+    for (int i = 0; fits && i < tensor->rank; i++) {
+        fits = tensor->dims[i] == 1 || tensor->dims[i] == dims[rank - tensor->rank + i];
+    }
+    return fits;
+}
+
+/* Whether it is one number for all or one a channel, the same at every position. */
 static bool is_per_channel(const td_lowerer *l, const td_tensor *tensor, const td_value *value) {
     int64_t dims[4];
     int rank = td_file_dims(l, value, dims), channels = td_channel_axis(value);
@@ -59,17 +69,129 @@ static bool is_per_channel(const td_lowerer *l, const td_tensor *tensor, const t
     return true;
 }
 
+/* Where the file has value (c, y, x), and so along which of its axes at what place. */
+static void file_place(const td_value *value, td_shape s, int c, int y, int x, int64_t at[4]) {
+    bool last = value->layout == TD_LAYOUT_NHWC;
+    at[0] = 0;
+    at[1] = last ? y : c;
+    at[2] = value->layout == TD_LAYOUT_LINES ? (int64_t)y * s.w + x
+            : value->layout == TD_LAYOUT_NCL ? x
+            : last                           ? x
+                                             : y;
+    at[3] = last ? c : x;
+    if (value->layout == TD_LAYOUT_FLAT_NHWC) {
+        td_shape u = value->unflat; /* c counts in the order C, H, W */
+        int plane = u.h * u.w;
+        at[1] = (int64_t)(c % plane) * u.c + c / plane;
+    }
+}
+
+/* The element that meets it. */
+static double element_at(const td_tensor *tensor, int rank, const int64_t at[4]) {
+    int64_t index = 0;
+    for (int i = 0; i < tensor->rank; i++) {
+        int64_t place = tensor->dims[i] == 1 ? 0 : at[rank - tensor->rank + i];
+        index = index * tensor->dims[i] + place;
+    }
+    return (double)tensor->floats[index];
+}
+
+/* A constant that differs from position to position: one double a value, [C][H][W]. */
+static tdsnn_status read_by_value(td_lowerer *l, const td_source_node *node, int constant,
+                                  int computed, double **out) {
+    const td_tensor *tensor = td_input_constant(l, node, constant);
+    const td_value *value = td_input_value(l, node, computed);
+    td_shape s = l->drafts[value->draft].shape;
+    int64_t dims[4], at[4];
+    int rank = td_file_dims(l, value, dims);
+    tdsnn_status status = td_count_elements(l, &l->copies, td_shape_count(s), "constants");
+    if (status == TDSNN_OK) {
+        status = td_check_floats(l, node, constant);
+    }
+    double *values = status == TDSNN_OK ? td_doubles(l, td_shape_count(s), 0.0) : NULL;
+    if (values == NULL) {
+        return status == TDSNN_OK ? TDSNN_ERR_RUNTIME : status;
+    }
+    *out = values;
+    for (int c = 0; c < s.c; c++) {
+        for (int y = 0; y < s.h; y++) {
+            for (int x = 0; x < s.w; x++) {
+                file_place(value, s, c, y, x, at);
+                *values++ = element_at(tensor, rank, at);
+            }
+        }
+    }
+    return TDSNN_OK;
+}
+
+/* What a constant input is to the computed one beside it. */
+typedef struct constant_operand {
+    double *values; /* a channel, or a value */
+    bool by_value;  /* of a picture: not to be folded, and its node reads flat values */
+} constant_operand;
+
+static tdsnn_status read_operand(td_lowerer *l, const td_source_node *node, int constant,
+                                 int computed, constant_operand *out) {
+    const td_tensor *tensor = td_input_constant(l, node, constant);
+    const td_value *value = td_input_value(l, node, computed);
+    bool several = !is_per_channel(l, tensor, value) && is_broadcast(l, tensor, value);
+    out->by_value = several && !td_input_draft(l, node, computed)->shape.flat;
+    return several ? read_by_value(l, node, constant, computed, &out->values)
+                   : td_read_operand(l, node, constant, computed, &out->values);
+}
+
+/* Appends a draft that reads draft *at, which it takes the place of. */
+static tdsnn_status chain(td_lowerer *l, td_op op, td_shape shape, const char *suffix,
+                          double *values, int *at) {
+    td_draft draft = {.op = op,
+                      .suffix = suffix,
+                      .input_count = 1,
+                      .inputs = at,
+                      .shape = shape,
+                      .operand = values};
+    return td_draft_add(l, &draft, at);
+}
+
+/* One of the four operators, as a node of its own: behind a Flatten if there is a number for every
+ * value of a picture, and then back. */
+static tdsnn_status keep_operand(td_lowerer *l, const td_source_node *node, int input, td_op op,
+                                 const constant_operand *constant) {
+    td_draft draft = elementwise(l, node, input, op, constant->values);
+    if (!constant->by_value) {
+        return td_keep(l, node, &draft);
+    }
+    td_shape picture = draft.shape;
+    td_shape flat = {.c = (int)td_shape_count(picture), .h = 1, .w = 1, .flat = true};
+    int at = draft.inputs[0];
+    tdsnn_status status = chain(l, TD_OP_FLATTEN, flat, "flat", NULL, &at);
+    if (status == TDSNN_OK) {
+        status = chain(l, op, flat, "by-value", constant->values, &at);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_draft back = {.op = TD_OP_UNFLATTEN, .input_count = 1, .inputs = &at, .shape = picture};
+    return td_keep(l, node, &back);
+}
+
+/* Takes an operator into the layer before where that is possible. */
+static bool takes(const td_lowerer *l, const td_source_node *node, int input,
+                  const constant_operand *constant) {
+    return folds(l, node, input) && !constant->by_value;
+}
+
 tdsnn_status td_read_operand(td_lowerer *l, const td_source_node *node, int constant, int computed,
                              double **out) {
     const td_tensor *tensor = td_input_constant(l, node, constant);
     const td_value *value = td_input_value(l, node, computed);
     td_shape shape = td_input_draft(l, node, computed)->shape;
     if (!is_per_channel(l, tensor, value)) {
-        return td_refuse(l,
-                         "the constant '%s' is %s beside %s; supported are one number, or one for "
-                         "each of the %d channels",
-                         td_input_name(l, node, constant), td_dims_text(l, tensor),
-                         td_value_text(l, value), shape.c);
+        return td_refuse(
+            l,
+            "the constant '%s' is %s beside %s; supported are one number, or one for "
+            "each of the %d channels%s",
+            td_input_name(l, node, constant), td_dims_text(l, tensor), td_value_text(l, value),
+            shape.c, is_broadcast(l, tensor, value) ? "" : ", or what else leaves that its shape");
     }
     tdsnn_status status = td_check_floats(l, node, constant);
     if (status != TDSNN_OK) {
@@ -100,16 +222,13 @@ tdsnn_status td_lower_add(td_lowerer *l, const td_source_node *node) {
                                                      : td_constant_arithmetic(l, node);
     }
     int input = 1 - constant;
-    double *shift;
-    tdsnn_status status = td_read_operand(l, node, constant, input, &shift);
+    constant_operand shift;
+    tdsnn_status status = read_operand(l, node, constant, input, &shift);
     if (status != TDSNN_OK) {
         return status;
     }
-    if (folds(l, node, input)) {
-        return fold(l, node, input, NULL, shift, "bias");
-    }
-    td_draft draft = elementwise(l, node, input, TD_OP_SHIFT, shift);
-    return td_keep(l, node, &draft);
+    return takes(l, node, input, &shift) ? fold(l, node, input, NULL, shift.values, "bias")
+                                         : keep_operand(l, node, input, TD_OP_SHIFT, &shift);
 }
 
 /* scale x + shift: folded, or a MUL and a SHIFT. */
@@ -130,16 +249,40 @@ static tdsnn_status scale_and_shift(td_lowerer *l, const td_source_node *node, i
     return td_keep(l, node, &second);
 }
 
+/* c - x with a c for every value of a picture: -(x - c). */
+static tdsnn_status negate_difference(td_lowerer *l, const td_source_node *node,
+                                      const constant_operand *shift, double *signs) {
+    td_shape picture = td_input_draft(l, node, 1)->shape;
+    td_shape flat = {.c = (int)td_shape_count(picture), .h = 1, .w = 1, .flat = true};
+    int at = td_input_value(l, node, 1)->draft;
+    tdsnn_status status = chain(l, TD_OP_FLATTEN, flat, "flat", NULL, &at);
+    if (status == TDSNN_OK) {
+        status = chain(l, TD_OP_SUB, flat, "by-value", shift->values, &at);
+    }
+    if (status == TDSNN_OK) {
+        status = chain(l, TD_OP_UNFLATTEN, picture, "back", NULL, &at);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_draft negated = elementwise(l, node, 1, TD_OP_MUL, signs);
+    negated.inputs = &at;
+    return td_keep(l, node, &negated);
+}
+
 /* c - x. */
 static tdsnn_status subtract_from(td_lowerer *l, const td_source_node *node) {
-    double *shift;
-    tdsnn_status status = td_read_operand(l, node, 0, 1, &shift);
+    constant_operand shift;
+    tdsnn_status status = read_operand(l, node, 0, 1, &shift);
     if (status != TDSNN_OK) {
         return status;
     }
     double *scale = td_doubles(l, (size_t)td_input_draft(l, node, 1)->shape.c, -1.0);
-    return scale == NULL ? TDSNN_ERR_RUNTIME
-                         : scale_and_shift(l, node, 1, scale, shift, "bias and sign");
+    if (scale == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    return shift.by_value ? negate_difference(l, node, &shift, scale)
+                          : scale_and_shift(l, node, 1, scale, shift.values, "bias and sign");
 }
 
 /* x - y, y times -1 in the layer that makes it or by a MUL. */
@@ -180,19 +323,18 @@ tdsnn_status td_lower_sub(td_lowerer *l, const td_source_node *node) {
         return subtract_from(l, node);
     }
     td_shape shape = td_input_draft(l, node, 0)->shape;
-    double *operand;
-    tdsnn_status status = td_read_operand(l, node, 1, 0, &operand);
+    constant_operand shift;
+    tdsnn_status status = read_operand(l, node, 1, 0, &shift);
     if (status != TDSNN_OK) {
         return status;
     }
-    if (!folds(l, node, 0)) {
-        td_draft draft = elementwise(l, node, 0, TD_OP_SUB, operand);
-        return td_keep(l, node, &draft);
+    if (!takes(l, node, 0, &shift)) {
+        return keep_operand(l, node, 0, TD_OP_SUB, &shift);
     }
     for (int c = 0; c < shape.c; c++) {
-        operand[c] = -operand[c];
+        shift.values[c] = -shift.values[c];
     }
-    return fold(l, node, 0, NULL, operand, "bias");
+    return fold(l, node, 0, NULL, shift.values, "bias");
 }
 
 tdsnn_status td_lower_mul(td_lowerer *l, const td_source_node *node) {
@@ -203,16 +345,13 @@ tdsnn_status td_lower_mul(td_lowerer *l, const td_source_node *node) {
                    : td_refuse(l, "the product of two computed values is not supported");
     }
     int input = 1 - constant;
-    double *scale;
-    tdsnn_status status = td_read_operand(l, node, constant, input, &scale);
+    constant_operand scale;
+    tdsnn_status status = read_operand(l, node, constant, input, &scale);
     if (status != TDSNN_OK) {
         return status;
     }
-    if (folds(l, node, input)) {
-        return fold(l, node, input, scale, NULL, "scale");
-    }
-    td_draft draft = elementwise(l, node, input, TD_OP_MUL, scale);
-    return td_keep(l, node, &draft);
+    return takes(l, node, input, &scale) ? fold(l, node, input, scale.values, NULL, "scale")
+                                         : keep_operand(l, node, input, TD_OP_MUL, &scale);
 }
 
 tdsnn_status td_lower_neg(td_lowerer *l, const td_source_node *node) {
@@ -232,24 +371,24 @@ tdsnn_status td_lower_div(td_lowerer *l, const td_source_node *node) {
         return td_constant_arithmetic(l, node);
     }
     td_shape shape = td_input_draft(l, node, 0)->shape;
-    double *operand;
-    tdsnn_status status = td_read_operand(l, node, 1, 0, &operand);
+    constant_operand by;
+    tdsnn_status status = read_operand(l, node, 1, 0, &by);
     if (status != TDSNN_OK) {
         return status;
     }
-    for (int c = 0; c < shape.c; c++) {
-        if (operand[c] == 0.0) {
-            return td_broken(l, "it divides channel %d by zero", c);
+    size_t count = by.by_value ? td_shape_count(shape) : (size_t)shape.c;
+    for (size_t i = 0; i < count; i++) {
+        if (by.values[i] == 0.0) {
+            return td_broken(l, "it divides %s %zu by zero", by.by_value ? "value" : "channel", i);
         }
     }
-    if (!folds(l, node, 0)) {
-        td_draft draft = elementwise(l, node, 0, TD_OP_DIV, operand);
-        return td_keep(l, node, &draft);
+    if (!takes(l, node, 0, &by)) {
+        return keep_operand(l, node, 0, TD_OP_DIV, &by);
     }
     for (int c = 0; c < shape.c; c++) {
-        operand[c] = 1.0 / operand[c];
+        by.values[c] = 1.0 / by.values[c];
     }
-    return fold(l, node, 0, operand, NULL, "scale");
+    return fold(l, node, 0, by.values, NULL, "scale");
 }
 
 /* The statistics were learned: nothing of the batch at hand may enter. */

@@ -263,6 +263,7 @@ tdsnn_status td_lower_leaky_relu(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_code(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_softmax(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_log_softmax(td_lowerer *l, const td_source_node *node);
+tdsnn_status td_lower_sigmoid(td_lowerer *l, const td_source_node *node);
 /* lower_pool.c */
 tdsnn_status td_lower_maxpool(td_lowerer *l, const td_source_node *node);
 tdsnn_status td_lower_average_pool(td_lowerer *l, const td_source_node *node);

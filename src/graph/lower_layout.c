@@ -37,6 +37,10 @@ static tdsnn_status flatten(td_lowerer *l, const td_source_node *node) {
         return td_rearranged(l, node, td_input_value(l, node, 0)->draft, TD_LAYOUT_NCHW,
                              "no effect at inference");
     }
+    if (td_input_draft(l, node, 0)->op == TD_OP_UNFLATTEN && !last) {
+        return td_rearranged(l, node, td_input_draft(l, node, 0)->inputs[0], TD_LAYOUT_NCHW,
+                             "undoes what was made of flat values");
+    }
     td_draft draft = td_pointwise(l, node, 0, TD_OP_FLATTEN);
     draft.shape = (td_shape){.c = (int)td_shape_count(in), .h = 1, .w = 1, .flat = true};
     tdsnn_status status = td_keep(l, node, &draft);
@@ -102,7 +106,32 @@ static tdsnn_status spread(td_lowerer *l, const td_source_node *node, int rank, 
     return status;
 }
 
-tdsnn_status td_view(td_lowerer *l, const td_source_node *node, int rank, const int64_t *dims) {
+/* Flat values become a picture, or a picture another one of as many values. */
+static tdsnn_status unflatten(td_lowerer *l, const td_source_node *node, int rank,
+                              const int64_t *dims) {
+    td_draft flat = td_pointwise(l, node, 0, TD_OP_FLATTEN), draft;
+    int index = td_input_value(l, node, 0)->draft;
+    tdsnn_status status = TDSNN_OK;
+    if (!flat.shape.flat) {
+        flat.suffix = "flat";
+        flat.shape = (td_shape){.c = (int)td_shape_count(flat.shape), .h = 1, .w = 1, .flat = true};
+        status = td_draft_add(l, &flat, &index);
+    }
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    draft = (td_draft){.op = TD_OP_UNFLATTEN, .input_count = 1, .inputs = &index};
+    draft.shape = /* no dimension is larger than their product, which was checked */
+        (td_shape){.c = (int)dims[1], .h = rank == 4 ? (int)dims[2] : 1, .w = (int)dims[rank - 1]};
+    status = td_keep(l, node, &draft);
+    td_value *output = &l->values[node->outputs[0]];
+    output->layout = rank == 4 ? TD_LAYOUT_NCHW : TD_LAYOUT_NCL;
+    return status;
+}
+
+/* What td_view does; `pictures`: [N, 1, 1, F] and [N, 1, F, 1] are some. */
+static tdsnn_status view(td_lowerer *l, const td_source_node *node, int rank, const int64_t *dims,
+                         bool pictures) {
     const td_value *input = td_input_value(l, node, 0);
     int64_t now[4];
     bool same = td_file_dims(l, input, now) == rank;
@@ -132,14 +161,22 @@ tdsnn_status td_view(td_lowerer *l, const td_source_node *node, int rank, const 
         return reshape_input(l, node, rank, dims);
     }
     int axis = spread_axis(rank, dims, td_shape_count(shape));
+    axis = pictures && rank == 4 && axis > 1 ? 0 : axis; /* a row or a column of a picture */
     bool ordered = !last || orders_agree(shape);
     if (axis > 0 && ordered) {
         return spread(l, node, rank, axis);
     }
+    if (ordered && (rank == 3 || rank == 4)) {
+        return unflatten(l, node, rank, dims);
+    }
     return td_refuse(l,
-                     "only [N, -1] and shapes in which just sizes of 1 move are supported, N "
-                     "being the batch; its input is %s",
+                     "only [N, -1], [N, C, H, W], [N, C, L] and shapes in which just sizes of 1 "
+                     "move are supported, of values in the order C, H, W; its input is %s",
                      td_value_text(l, input));
+}
+
+tdsnn_status td_view(td_lowerer *l, const td_source_node *node, int rank, const int64_t *dims) {
+    return view(l, node, rank, dims, false);
 }
 
 /* ---- Flatten, Reshape. */
@@ -282,7 +319,7 @@ static tdsnn_status reshape_computed(td_lowerer *l, const td_source_node *node, 
         return regroup(l, node, to);
     }
     return input->layout != TD_LAYOUT_GROUPED
-               ? td_view(l, node, to->rank, to->dims)
+               ? view(l, node, to->rank, to->dims, true)
                : td_refuse(l, "of [N, groups, C, H, W] only the way back to [N, C, H, W] is "
                               "supported");
 }

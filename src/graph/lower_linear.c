@@ -270,7 +270,9 @@ static tdsnn_status flatten_row(td_lowerer *l, const td_source_node *node) {
     td_draft flat = td_pointwise(l, node, 0, TD_OP_FLATTEN);
     flat.suffix = "flat";
     flat.shape = (td_shape){.c = (int)td_shape_count(flat.shape), .h = 1, .w = 1, .flat = true};
-    tdsnn_status status = td_draft_add(l, &flat, &index);
+    bool made = td_input_draft(l, node, 0)->op == TD_OP_UNFLATTEN;
+    index = made ? td_input_draft(l, node, 0)->inputs[0] : 0;
+    tdsnn_status status = made ? TDSNN_OK : td_draft_add(l, &flat, &index);
     if (status == TDSNN_OK) {
         input->draft = index;
         input->layout = TD_LAYOUT_SPREAD;

@@ -275,8 +275,9 @@ static tdsnn_status check_softmax(td_lowerer *l, const td_source_node *node, td_
     if (status != TDSNN_OK) {
         return status;
     }
+    bool alone = axis > 0 && dims[axis] == (int64_t)td_shape_count(shape);
     bool all = axis == channels || (old && axis > 0 && axis < channels);
-    return all && shape.h * shape.w == 1
+    return alone || (all && shape.h * shape.w == 1)
                ? TDSNN_OK
                : td_refuse(l, "only that of [N, F] over F is supported; put a Flatten in front");
 }
@@ -291,14 +292,14 @@ static tdsnn_status lower_softmax(td_lowerer *l, const td_source_node *node, td_
     }
     if (!draft.shape.flat) {
         td_draft flat = td_pointwise(l, node, 0, TD_OP_FLATTEN);
-        flat.shape.flat = true;
+        flat.shape = (td_shape){(int)td_shape_count(flat.shape), 1, 1, true};
         flat.suffix = "flat";
         status = td_draft_add(l, &flat, &index);
         if (status != TDSNN_OK) {
             return status;
         }
         draft.inputs = &index;
-        draft.shape.flat = true;
+        draft.shape = flat.shape;
     }
     return td_keep(l, node, &draft);
 }
@@ -309,4 +310,9 @@ tdsnn_status td_lower_softmax(td_lowerer *l, const td_source_node *node) {
 
 tdsnn_status td_lower_log_softmax(td_lowerer *l, const td_source_node *node) {
     return lower_softmax(l, node, TD_OP_LOGSOFTMAX);
+}
+
+tdsnn_status td_lower_sigmoid(td_lowerer *l, const td_source_node *node) {
+    td_draft draft = td_pointwise(l, node, 0, TD_OP_SIGMOID);
+    return td_keep(l, node, &draft);
 }

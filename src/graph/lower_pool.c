@@ -144,13 +144,13 @@ tdsnn_status td_lower_global_pool(td_lowerer *l, const td_source_node *node) {
     return td_keep(l, node, &draft);
 }
 
-/* Whether the axes to reduce are just those of the positions. */
-static tdsnn_status check_reduced(td_lowerer *l, const td_source_node *node) {
+/* Which axes of the file are reduced: some of the positions, and those alone. */
+static tdsnn_status read_reduced(td_lowerer *l, const td_source_node *node, bool reduced[4]) {
     const td_value *input = td_input_value(l, node, 0);
     const int64_t *axes;
     size_t count;
     int64_t dims[4];
-    bool reduced[4] = {false}, spatial = true;
+    bool spatial = true;
     int rank = td_file_dims(l, input, dims), channels = td_channel_axis(input);
     tdsnn_status status = td_int_list(l, node, "axes", 1, &axes, &count);
     for (size_t i = 0; status == TDSNN_OK && i < count; i++) {
@@ -164,25 +164,69 @@ static tdsnn_status check_reduced(td_lowerer *l, const td_source_node *node) {
         return status;
     }
     for (int i = 0; i < rank; i++) {
-        spatial = spatial && reduced[i] == (i > 0 && i != channels);
+        spatial = spatial && !(reduced[i] && (i == 0 || i == channels));
     }
-    return spatial && rank > 2
+    return spatial && count > 0 && rank > 2
                ? TDSNN_OK
-               : td_refuse(l, "it reduces %s over other axes than those of all positions",
+               : td_refuse(l, "it reduces %s over other axes than those of the positions",
                            td_value_text(l, input));
 }
 
+/* A pool of one of two axes: its window is as long as that axis. */
+static tdsnn_status reduce_axis(td_lowerer *l, const td_source_node *node, td_draft *pool,
+                                bool rows, bool keeps) {
+    td_shape in = pool->shape;
+    pool->window = TD_WINDOW_ONE;
+    *(rows ? &pool->window.y.kernel : &pool->window.x.kernel) = rows ? in.h : in.w;
+    *(rows ? &pool->shape.h : &pool->shape.w) = 1;
+    if (keeps) {
+        return td_keep(l, node, pool);
+    }
+    if (td_input_value(l, node, 0)->layout != TD_LAYOUT_NCHW) {
+        return td_refuse(l, "over one axis of %s it is supported with keepdims = 1 only",
+                         td_value_text(l, td_input_value(l, node, 0)));
+    }
+    if (rows || in.h == 1) { /* the one row or column that is left */
+        tdsnn_status status = td_keep(l, node, pool);
+        l->values[node->outputs[0]].layout = TD_LAYOUT_NCL;
+        return status;
+    }
+    int index; /* [C][H][1] becomes [C][1][H] */
+    pool->suffix = "pool";
+    tdsnn_status status = td_draft_add(l, pool, &index);
+    td_draft flat = {.op = TD_OP_FLATTEN, .suffix = "flat", .input_count = 1, .inputs = &index};
+    flat.shape = (td_shape){.c = in.c * in.h, .h = 1, .w = 1, .flat = true};
+    status = status == TDSNN_OK ? td_draft_add(l, &flat, &index) : status;
+    td_draft line = {.op = TD_OP_UNFLATTEN, .input_count = 1, .inputs = &index};
+    line.shape = (td_shape){.c = in.c, .h = 1, .w = in.h};
+    status = status == TDSNN_OK ? td_keep(l, node, &line) : status;
+    l->values[node->outputs[0]].layout = TD_LAYOUT_NCL;
+    return status;
+}
+
 tdsnn_status td_lower_reduce(td_lowerer *l, const td_source_node *node) {
-    tdsnn_status status = check_reduced(l, node);
+    bool reduced[4] = {false};
+    tdsnn_status status = read_reduced(l, node, reduced);
     if (status != TDSNN_OK) {
         return status;
     }
     bool average = strcmp(node->op, "ReduceMean") == 0;
     bool keeps = td_int_attribute(node, "keepdims", 1) != 0;
     td_draft pool = td_pointwise(l, node, 0, average ? TD_OP_AVGPOOL : TD_OP_MAXPOOL);
+    int axes = reduced[0] + reduced[1] + reduced[2] + reduced[3];
     if (pool.shape.flat) { /* [N, C, 1, 1] */
+        if (!keeps && td_input_value(l, node, 0)->rank - axes != 2) {
+            return td_refuse(l, "of %s only all positions can go, or with keepdims = 1 some",
+                             td_value_text(l, td_input_value(l, node, 0)));
+        }
         return keeps ? td_pass(l, node)
                      : td_rearranged(l, node, pool.inputs[0], TD_LAYOUT_NCHW, "no effect");
+    }
+    bool picture = td_spatial_rank(l, td_input_value(l, node, 0)) == 2 ||
+                   td_input_value(l, node, 0)->layout == TD_LAYOUT_NHWC;
+    if (picture && axes == 1) {
+        bool rows = reduced[td_channel_axis(td_input_value(l, node, 0)) == 3 ? 1 : 2];
+        return reduce_axis(l, node, &pool, rows, keeps);
     }
     span_input(&pool);
     if (keeps) {

@@ -403,9 +403,9 @@ static void follow_float(td_checker *c, int index) {
     }
 }
 
-/* The lowest index among equal maxima. */
+/* As td_prediction has it. */
 static int prediction_in_double(const td_checker *c) {
-    int best = 0;
+    int best = c->network->classes == 1 && c->double_logits[0] > 0.0;
     for (int n = 1; n < c->network->classes; n++) {
         best = c->double_logits[n] > c->double_logits[best] ? n : best;
     }

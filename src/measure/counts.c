@@ -98,21 +98,13 @@ static uint32_t *fan_axis(td_arena *arena, const td_axis *a, int inputs, int out
     return taps;
 }
 
-/* Multiply-adds of the source network; an average has none, nor has a shortcut. */
-static uint64_t dense_macs(const td_layer *layer, const td_synapses *s) {
-    uint64_t fan_in = (uint64_t)s->outputs * (uint64_t)(s->inputs / s->groups);
-    return s->shortcut ? 0
-                       : fan_in * td_axis_total(&s->window.y, layer->shape.h, s->view.h) *
-                             td_axis_total(&s->window.x, layer->shape.w, s->view.w);
-}
-
 static tdsnn_status create_fan(td_arena *arena, const td_network *network, const td_layer *layer,
                                const td_synapses *s, fan *f) {
     size_t positions = (size_t)layer->shape.h * (size_t)layer->shape.w;
     f->y = fan_axis(arena, &s->window.y, s->view.h, layer->shape.h);
     f->x = fan_axis(arena, &s->window.x, s->view.w, layer->shape.w);
     f->synapses = td_synapses_count(network, layer, s);
-    f->macs = dense_macs(layer, s);
+    f->macs = s->macs;
     f->arrivals = td_arena_alloc(arena, positions, sizeof *f->arrivals);
     return f->y == NULL || f->x == NULL || f->arrivals == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
 }

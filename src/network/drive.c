@@ -5,42 +5,40 @@
 /* ------------------------------------------------------------------------------------- constants
  */
 
-static tdsnn_status affine_alloc(td_arena *arena, size_t channels, td_affine *out) {
+static tdsnn_status affine_alloc(td_arena *arena, size_t channels, size_t shifts, td_affine *out) {
     out->scale = td_arena_alloc(arena, channels, sizeof *out->scale);
-    out->shift = td_arena_alloc(arena, channels, sizeof *out->shift);
+    out->shift = td_arena_alloc(arena, shifts, sizeof *out->shift);
+    out->by_value = shifts != channels;
     return out->scale == NULL || out->shift == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
 }
 
-/* One channel's map followed by the node's constant. */
-static void apply_constant(td_op op, double operand, double *scale, double *shift) {
-    switch (op) {
-    case TD_OP_SUB:
-        *shift -= operand;
-        break;
-    case TD_OP_SHIFT:
-        *shift += operand;
-        break;
-    case TD_OP_DIV:
-        *scale /= operand;
-        *shift /= operand;
-        break;
-    default: /* TD_OP_MUL */
-        *scale *= operand;
-        *shift *= operand;
-        break;
-    }
+/* A shift followed by a node's constant. */
+static double apply_shift(td_op op, double operand, double shift) {
+    return op == TD_OP_SUB     ? shift - operand
+           : op == TD_OP_SHIFT ? shift + operand
+           : op == TD_OP_DIV   ? shift / operand
+                               : shift * operand;
+}
+
+/* A scale, likewise. */
+static double apply_scale(td_op op, double operand, double scale) {
+    return op == TD_OP_DIV ? scale / operand : op == TD_OP_MUL ? scale * operand : scale;
 }
 
 tdsnn_status td_affine_apply(td_arena *arena, const td_node *node, int first, int channels,
-                             const td_affine *in, td_affine *out) {
+                             size_t plane, const td_affine *in, td_affine *out) {
     td_affine result;
-    if (affine_alloc(arena, (size_t)channels, &result) != TDSNN_OK) {
+    size_t values = in->by_value ? plane : 1, count = (size_t)channels * values;
+    const float *operand = node->operand + first;
+    if (affine_alloc(arena, (size_t)channels, count, &result) != TDSNN_OK) {
         return TDSNN_ERR_RUNTIME;
     }
-    for (int c = 0; c < channels; c++) {
-        result.scale[c] = in->scale == NULL ? 1.0 : in->scale[c];
-        result.shift[c] = in->scale == NULL ? 0.0 : in->shift[c];
-        apply_constant(node->op, node->operand[first + c], &result.scale[c], &result.shift[c]);
+    for (size_t c = 0; c < (size_t)channels; c++) {
+        result.scale[c] = apply_scale(node->op, operand[c], in->scale == NULL ? 1.0 : in->scale[c]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        double shift = in->scale == NULL ? 0.0 : in->shift[i];
+        result.shift[i] = apply_shift(node->op, operand[i / values], shift);
     }
     *out = result;
     return TDSNN_OK;
@@ -54,12 +52,38 @@ tdsnn_status td_affine_flatten(td_arena *arena, int channels, size_t plane, cons
     }
     td_affine result;
     size_t count = (size_t)channels * plane;
-    if (affine_alloc(arena, count, &result) != TDSNN_OK) {
+    if (affine_alloc(arena, count, count, &result) != TDSNN_OK) {
         return TDSNN_ERR_RUNTIME;
     }
     for (size_t i = 0; i < count; i++) {
         result.scale[i] = in->scale[i / plane];
-        result.shift[i] = in->shift[i / plane];
+        result.shift[i] = in->shift[in->by_value ? i : i / plane];
+    }
+    *out = result;
+    return TDSNN_OK;
+}
+
+tdsnn_status td_affine_unflatten(td_arena *arena, int channels, size_t plane, const td_affine *in,
+                                 td_affine *out, bool *fits) {
+    size_t count = (size_t)channels * plane;
+    *fits = true;
+    if (in->scale == NULL) {
+        *out = *in;
+        return TDSNN_OK;
+    }
+    for (size_t i = 0; i < count && *fits; i++) {
+        *fits = in->scale[i] == in->scale[i / plane * plane];
+    }
+    if (!*fits) {
+        return TDSNN_OK;
+    }
+    td_affine result;
+    if (affine_alloc(arena, (size_t)channels, count, &result) != TDSNN_OK) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (size_t i = 0; i < count; i++) {
+        result.scale[i / plane] = in->scale[i];
+        result.shift[i] = in->shift[i];
     }
     *out = result;
     return TDSNN_OK;
@@ -128,6 +152,48 @@ static void add_tap(td_drive *d, const td_synapses *s, size_t c, int ky, int kx,
     }
 }
 
+/* What the present taps of one neuron's window give where every value has a constant of its own,
+ * constants: [inputs][h][w] of the view. */
+static double window_sum(const td_term *t, const double *constants, size_t c, int y, int x) {
+    const td_synapses *s = &t->synapses;
+    size_t inputs = (size_t)(s->inputs / s->groups), outputs = (size_t)(s->outputs / s->groups);
+    size_t first = c / outputs * inputs; /* of the group */
+    int y0, y1, x0, x1;
+    td_axis_taps(&s->window.y, y, s->view.h, &y0, &y1);
+    td_axis_taps(&s->window.x, x, s->view.w, &x0, &x1);
+    double sum = 0.0;
+    for (size_t i = 0; i < inputs; i++) {
+        const double *weights = t->weights + (c * inputs + i) * tap_count(&s->window);
+        const double *plane = constants + (first + i) * plane_of(s->view);
+        for (int ky = y0; ky < y1; ky++) {
+            const double *row = plane + td_axis_input(&s->window.y, y, ky) * s->view.w;
+            for (int kx = x0; kx < x1; kx++) {
+                sum +=
+                    weights[ky * s->window.x.kernel + kx] * row[td_axis_input(&s->window.x, x, kx)];
+            }
+        }
+    }
+    return sum;
+}
+
+/* Adds that to every neuron. */
+static tdsnn_status add_values(td_arena *arena, td_drive *d, const td_term *t,
+                               const double *constants) {
+    const td_synapses *s = &t->synapses;
+    if (!d->bias_per_neuron && spread_bias(arena, d) != TDSNN_OK) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    double *bias = d->bias + (size_t)s->first_output * plane_of(d->shape);
+    for (size_t c = 0; c < (size_t)s->outputs; c++) {
+        for (int y = 0; y < d->shape.h; y++) {
+            for (int x = 0; x < d->shape.w; x++) {
+                *bias++ += window_sum(t, constants, c, y, x);
+            }
+        }
+    }
+    return TDSNN_OK;
+}
+
 /* Adds sum w constant[i] over the present taps of one term; constants: [inputs]. */
 static tdsnn_status add_constants(td_arena *arena, td_drive *d, const td_term *t,
                                   const double *constants) {
@@ -172,8 +238,11 @@ static td_synapses synapses_from(const td_part *part) {
 /* Appends the term of one part: the part's constants go into weights and bias. */
 static tdsnn_status append_term(td_arena *arena, td_drive *d, td_term term, const td_part *part) {
     if (part->affine.scale != NULL) {
-        if (add_constants(arena, d, &term, part->affine.shift) != TDSNN_OK) {
-            return TDSNN_ERR_RUNTIME;
+        const double *shift = part->affine.shift;
+        tdsnn_status status = part->affine.by_value ? add_values(arena, d, &term, shift)
+                                                    : add_constants(arena, d, &term, shift);
+        if (status != TDSNN_OK) {
+            return status;
         }
         const td_synapses *s = &term.synapses;
         size_t inputs = (size_t)(s->inputs / s->groups), window = tap_count(&s->window);
@@ -230,7 +299,14 @@ tdsnn_status td_drive_linear(td_arena *arena, const td_node *node, const td_part
         s->outputs = groups > 1 ? s->groups * outputs : node->shape.c;
         term.weights =
             slice_weights(arena, node, (size_t)inputs, s, groups > 1 ? 0 : (size_t)first);
-        if (term.weights == NULL || append_term(arena, &d, term, &parts[i]) != TDSNN_OK) {
+        term.macs = td_arena_alloc(arena, 1, sizeof *term.macs);
+        if (term.macs != NULL) {
+            *term.macs = (uint64_t)s->outputs * (uint64_t)(s->inputs / s->groups) *
+                         td_axis_total(&s->window.y, d.shape.h, s->view.h) *
+                         td_axis_total(&s->window.x, d.shape.w, s->view.w);
+        }
+        if (term.weights == NULL || term.macs == NULL ||
+            append_term(arena, &d, term, &parts[i]) != TDSNN_OK) {
             return TDSNN_ERR_RUNTIME;
         }
     }
@@ -300,30 +376,139 @@ static tdsnn_status scale_term(td_arena *arena, const td_term *in, const double 
     return out->weights == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
 }
 
-tdsnn_status td_drive_apply(td_arena *arena, const td_node *node, const td_drive *in,
-                            td_drive *out) {
-    td_affine identity = {NULL, NULL}, map;
+/* The factor of each of the drive's channels, or NULL; *fits is false where there is more than one.
+ */
+static double *channel_factors(td_arena *arena, const td_node *node, td_shape shape, bool *fits) {
+    size_t plane = plane_of(shape), seen = plane_of(node->shape), count = td_shape_count(shape);
+    double *factors = td_arena_alloc(arena, (size_t)shape.c, sizeof *factors);
+    *fits = true;
+    for (size_t i = 0; factors != NULL && i < count && *fits; i++) {
+        double factor = apply_scale(node->op, node->operand[i / seen], 1.0);
+        *fits = i % plane == 0 || factors[i / plane] == factor;
+        factors[i / plane] = factor;
+    }
+    return factors;
+}
+
+tdsnn_status td_drive_apply(td_arena *arena, const td_node *node, const td_drive *in, td_drive *out,
+                            bool *fits) {
     td_drive d = *in;
-    size_t positions = in->bias_per_neuron ? plane_of(in->shape) : 1;
-    size_t count = (size_t)in->shape.c * positions;
-    if (td_affine_apply(arena, node, 0, in->shape.c, &identity, &map) != TDSNN_OK) {
+    double *factors = channel_factors(arena, node, in->shape, fits);
+    if (factors == NULL || !*fits) {
+        return factors == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+    }
+    bool spread = !in->bias_per_neuron && plane_of(node->shape) != plane_of(in->shape);
+    if (spread && spread_bias(arena, &d) != TDSNN_OK) {
         return TDSNN_ERR_RUNTIME;
     }
+    const double *before = d.bias;
+    size_t count = d.bias_per_neuron ? td_shape_count(in->shape) : (size_t)in->shape.c;
+    size_t seen = d.bias_per_neuron ? plane_of(node->shape) : 1;
     d.terms = td_arena_alloc(arena, (size_t)in->term_count, sizeof *d.terms);
     d.bias = td_arena_alloc(arena, count, sizeof *d.bias);
     if (d.terms == NULL || d.bias == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
     for (int i = 0; i < in->term_count; i++) {
-        if (scale_term(arena, &in->terms[i], map.scale, &d.terms[i]) != TDSNN_OK) {
+        if (scale_term(arena, &in->terms[i], factors, &d.terms[i]) != TDSNN_OK) {
             return TDSNN_ERR_RUNTIME;
         }
     }
     for (size_t i = 0; i < count; i++) {
-        d.bias[i] = in->bias[i] * map.scale[i / positions] + map.shift[i / positions];
+        d.bias[i] = apply_shift(node->op, node->operand[i / seen], before[i]);
     }
     *out = d;
     return TDSNN_OK;
+}
+
+/* --------------------------------------------------------------------------------------- composed
+ */
+
+/* The weights of the composed synapses: sum over the channels in between. */
+static double *compose_weights(td_arena *arena, const td_node *node, const td_term *first,
+                               size_t middle, const td_synapses *s) {
+    const td_synapses *f = &first->synapses;
+    size_t taps = tap_count(&s->window), own = tap_count(&f->window);
+    size_t second = node->op == TD_OP_CONV ? tap_count(&node->window) : 1;
+    size_t inputs = (size_t)(f->inputs / f->groups), outputs = (size_t)(f->outputs / f->groups);
+    size_t all = (size_t)s->inputs * taps; /* of one output */
+    double *weights = td_arena_alloc(arena, (size_t)s->outputs * all, sizeof *weights);
+    for (size_t o = 0; weights != NULL && o < (size_t)s->outputs; o++) {
+        for (size_t m = 0; m < (size_t)f->outputs; m++) {
+            size_t row = o * middle + (size_t)f->first_output + m;
+            const double *from = first->weights + m * inputs * own;
+            double *to = weights + o * all + m / outputs * inputs * taps;
+            for (size_t i = 0; i < inputs * taps; i++) {
+                size_t k = own == taps ? 0 : i % taps;
+                size_t w = own == taps ? i : i / taps;
+                to[i] += (double)node->weights[row * second + k] * from[w];
+            }
+        }
+    }
+    return weights;
+}
+
+/* One term of the first layer, seen through the second. */
+static tdsnn_status compose_term(td_arena *arena, const td_node *node, const td_drive *in,
+                                 const td_term *first, td_term *out, bool *fits) {
+    const td_window window = node->op == TD_OP_CONV ? node->window : TD_WINDOW_ONE;
+    td_term made = *first;
+    td_synapses *s = &made.synapses;
+    *fits = td_window_compose(&first->synapses.window, &window, in->shape, node->shape, &s->window);
+    if (!*fits) {
+        return TDSNN_OK;
+    }
+    s->first_output = 0;
+    s->outputs = node->shape.c;
+    s->groups = 1;
+    s->shortcut = false;
+    made.weights = compose_weights(arena, node, first, (size_t)in->shape.c, s);
+    *out = made;
+    return made.weights == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+}
+
+/* The second layer's bias, and what its weights make of the first one's. */
+static tdsnn_status compose_bias(td_arena *arena, const td_node *node, const td_drive *in,
+                                 td_drive *d) {
+    size_t taps = node->op == TD_OP_CONV ? tap_count(&node->window) : 1;
+    size_t count = (size_t)node->shape.c * (size_t)in->shape.c * taps;
+    td_term second = {.synapses = {.view = in->shape,
+                                   .inputs = in->shape.c,
+                                   .outputs = node->shape.c,
+                                   .window = node->op == TD_OP_CONV ? node->window : TD_WINDOW_ONE,
+                                   .groups = 1}};
+    second.weights = td_arena_alloc(arena, count, sizeof *second.weights);
+    if (second.weights == NULL) {
+        return TDSNN_ERR_RUNTIME;
+    }
+    for (size_t i = 0; i < count; i++) {
+        second.weights[i] = node->weights[i];
+    }
+    for (int c = 0; c < node->shape.c; c++) {
+        d->bias[c] = node->bias[c];
+    }
+    return in->bias_per_neuron ? add_values(arena, d, &second, in->bias)
+                               : add_constants(arena, d, &second, in->bias);
+}
+
+tdsnn_status td_drive_compose(td_arena *arena, const td_node *node, const td_drive *in,
+                              uint64_t macs, td_drive *drive, bool *fits) {
+    td_drive d;
+    *fits = node->op == TD_OP_INNER ? plane_of(in->shape) == 1 : node->groups == 1;
+    if (!*fits) {
+        return TDSNN_OK;
+    }
+    tdsnn_status status = drive_alloc(arena, node->shape, in->term_count, &d);
+    for (; status == TDSNN_OK && *fits && d.term_count < in->term_count; d.term_count++) {
+        status =
+            compose_term(arena, node, in, &in->terms[d.term_count], &d.terms[d.term_count], fits);
+    }
+    if (status != TDSNN_OK || !*fits) {
+        return status;
+    }
+    *d.terms[0].macs += macs;
+    *drive = d;
+    return compose_bias(arena, node, in, drive);
 }
 
 /* --------------------------------------------------------------------------------------- closing
@@ -369,6 +554,10 @@ static tdsnn_status close_term(td_arena *arena, const td_term *term, td_synapses
         pack_group(packed + g * group, s->weights + g * group, inputs, outputs, window);
     }
     s->packed = packed;
+    if (term->macs != NULL) {
+        s->macs = *term->macs;
+        *term->macs = 0;
+    }
     return TDSNN_OK;
 }
 
@@ -376,7 +565,8 @@ static tdsnn_status close_term(td_arena *arena, const td_term *term, td_synapses
 static tdsnn_status add_offset(td_arena *scratch, td_drive *d, const td_synapses *s,
                                const tdsnn_code *code) {
     size_t count = (size_t)s->outputs * (size_t)(s->inputs / s->groups) * tap_count(&s->window);
-    td_term rounded = {*s, td_arena_alloc(scratch, count, sizeof *rounded.weights)};
+    td_term rounded = {.synapses = *s,
+                       .weights = td_arena_alloc(scratch, count, sizeof *rounded.weights)};
     double *zeros = td_arena_alloc(scratch, (size_t)s->inputs, sizeof *zeros);
     if (rounded.weights == NULL || zeros == NULL) {
         return TDSNN_ERR_RUNTIME;

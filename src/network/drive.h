@@ -5,9 +5,11 @@
 
 #include "network/network.h"
 
-/* x -> scale[c] x + shift[c] for every channel; scale == NULL is the identity. */
+/* x -> scale[c] x + shift[c] for every channel; scale == NULL is the identity. With `by_value`
+ * there is a shift for every value, [C][H][W]. */
 typedef struct td_affine {
     double *scale, *shift;
+    bool by_value;
 } td_affine;
 
 /* Channels of one population as a node of the graph sees them: through a Flatten, an average pool,
@@ -26,6 +28,7 @@ typedef struct td_part {
 typedef struct td_term {
     td_synapses synapses;
     double *weights; /* [outputs][inputs/groups][kh][kw] */
+    uint64_t *macs;  /* of the source network, until a layer has counted them; NULL: none */
 } td_term;
 
 /* What a neuron computes before its code: a bias and synapses from any number of populations. */
@@ -37,14 +40,25 @@ typedef struct td_drive {
     bool bias_per_neuron;
 } td_drive;
 
+/* The drive of a CONV or INNER node that reads another drive of such a node, both with one group:
+ * the composed synapses, in double. macs: what the second takes in the source network. *fits is
+ * false, and nothing made, where td_window_compose says so. */
+tdsnn_status td_drive_compose(td_arena *arena, const td_node *node, const td_drive *in,
+                              uint64_t macs, td_drive *drive, bool *fits);
+
 /* The affine map followed by a SUB, DIV, MUL or SHIFT node whose constants from `first` on belong
- * to these channels. */
+ * to these channels of `plane` values. */
 tdsnn_status td_affine_apply(td_arena *arena, const td_node *node, int first, int channels,
-                             const td_affine *in, td_affine *out);
+                             size_t plane, const td_affine *in, td_affine *out);
 
 /* The same map for the flattened values of [channels] planes of `plane` values. */
 tdsnn_status td_affine_flatten(td_arena *arena, int channels, size_t plane, const td_affine *in,
                                td_affine *out);
+
+/* Back: a map of flat values as one of [channels] planes. *fits is false, and nothing made, where
+ * the scales of a plane differ. */
+tdsnn_status td_affine_unflatten(td_arena *arena, int channels, size_t plane, const td_affine *in,
+                                 td_affine *out, bool *fits);
 
 /* The drive of a CONV or INNER node that reads the parts, constants folded:
  *     w' = w scale,  b' = b + sum over present taps of w shift
@@ -60,12 +74,14 @@ tdsnn_status td_drive_identity(td_arena *arena, td_shape shape, const td_part *p
 /* a + b. */
 tdsnn_status td_drive_add(td_arena *arena, const td_drive *a, const td_drive *b, td_drive *sum);
 
-/* The drive followed by a SUB, DIV, MUL or SHIFT node. */
-tdsnn_status td_drive_apply(td_arena *arena, const td_node *node, const td_drive *in,
-                            td_drive *out);
+/* The drive followed by a SUB, DIV, MUL or SHIFT node, which may see its values in another shape
+ * of as many. *fits is false, and nothing made, where the factors of a channel differ. */
+tdsnn_status td_drive_apply(td_arena *arena, const td_node *node, const td_drive *in, td_drive *out,
+                            bool *fits);
 
-/* Gives the layer the drive's synapses and biases, rounded once, packed in the normative order, and
- * its event bias: at offset 1 the bias and sum w v_0 over present taps. `scratch` may die then. */
+/* Gives the layer the drive's synapses, which take its multiply-adds with them, and biases, rounded
+ * once, packed in the normative order, and its event bias: at offset 1 the bias and sum w v_0 over
+ * present taps. `scratch` may die then. */
 tdsnn_status td_drive_close(td_arena *arena, td_arena *scratch, const td_drive *drive,
                             const td_layer *layers, td_layer *layer);
 

@@ -15,7 +15,8 @@ typedef struct value {
     int part_count;
     td_part *parts;
     td_drive drive;
-    const char *name; /* of the node that a drive's layer is named after */
+    const char *name;      /* of the node that a drive's layer is named after */
+    const td_node *linear; /* a drive that is just what this node makes of spikes; else NULL */
 } value;
 
 typedef struct compiler {
@@ -220,12 +221,30 @@ static tdsnn_status compile_code(compiler *c, const td_node *node, const value *
     return status != TDSNN_OK ? status : spikes_of_layer(c, layer, node->shape, out);
 }
 
-static tdsnn_status compile_linear(compiler *c, const td_node *node, const value *in, value *out) {
-    if (in->is_drive) {
+/* The second of two linear layers without a code between them. */
+static tdsnn_status compile_composed(compiler *c, const td_node *node, const value *in,
+                                     value *out) {
+    td_drive drive;
+    bool fits = in->linear != NULL && td_node_composes(c->graph, node);
+    if (fits) {
+        uint64_t macs = td_node_macs(c->graph, node, false);
+        if (td_drive_compose(c->scratch, node, &in->drive, macs, &drive, &fits) != TDSNN_OK) {
+            return TDSNN_ERR_RUNTIME;
+        }
+    }
+    if (!fits) {
         return refuse(c, node, "it reads a drive that has no code; convert the network first");
     }
+    *out = drive_value(&drive, node);
+    return TDSNN_OK;
+}
+
+static tdsnn_status compile_linear(compiler *c, const td_node *node, const value *in, value *out) {
     td_drive drive;
     bool fits;
+    if (in->is_drive) {
+        return compile_composed(c, node, in, out);
+    }
     if (td_drive_linear(c->scratch, node, in->parts, in->part_count, &drive, &fits) != TDSNN_OK) {
         return TDSNN_ERR_RUNTIME;
     }
@@ -233,11 +252,17 @@ static tdsnn_status compile_linear(compiler *c, const td_node *node, const value
         return refuse(c, node, "one of its groups takes channels from two concatenated values");
     }
     *out = drive_value(&drive, node);
+    out->linear = node;
     return TDSNN_OK;
 }
 
 /* The most populations that one drive adds up. A value added to itself n times over has 2^n. */
 #define MAX_TERMS 1024
+
+/* Whether a drive's neurons lie as the node's values do: those of a Flatten need not. */
+static bool lies_alike(const td_drive *drive, const td_node *node) {
+    return drive->shape.h == node->shape.h && drive->shape.w == node->shape.w;
+}
 
 static tdsnn_status compile_add(compiler *c, const td_node *node, value *out) {
     td_drive sum;
@@ -245,6 +270,11 @@ static tdsnn_status compile_add(compiler *c, const td_node *node, value *out) {
     for (int i = 1; i < node->input_count && status == TDSNN_OK; i++) {
         td_drive next;
         status = as_drive(c, &c->values[node->inputs[i]], &next);
+        if (status == TDSNN_OK && !(lies_alike(&sum, node) && lies_alike(&next, node))) {
+            return refuse(c, node,
+                          "it adds to a drive behind a Flatten or Reshape; put a code in front of "
+                          "that");
+        }
         if (status == TDSNN_OK && sum.term_count + next.term_count > MAX_TERMS) {
             return refuse(c, node,
                           "it adds up more than 1024 populations; put a code in front of it");
@@ -259,6 +289,16 @@ static tdsnn_status compile_add(compiler *c, const td_node *node, value *out) {
     return status;
 }
 
+#define NOT_AS_A_PICTURE                                                                           \
+    "it reads flat values made a picture, or with a constant for each, that have no neurons of "   \
+    "their own; put a linear layer between"
+
+/* Whether the neurons of a part are a picture only to who reads them. */
+static bool is_relabelled(const compiler *c, const td_part *part) {
+    td_shape own = layer_of(c, part)->shape;
+    return !part->averages && !part->view.flat && (own.h != part->view.h || own.w != part->view.w);
+}
+
 /* A max-pool over one part is a layer of its own. */
 static tdsnn_status compile_pool_part(compiler *c, const td_node *node, const td_part *part,
                                       const char *name, td_part *out) {
@@ -266,6 +306,9 @@ static tdsnn_status compile_pool_part(compiler *c, const td_node *node, const td
         return refuse(c, node,
                       "a max-pool takes the latest of spike times, and the input has no "
                       "code");
+    }
+    if (is_relabelled(c, part)) {
+        return refuse(c, node, NOT_AS_A_PICTURE);
     }
     if (part->affine.scale != NULL || part->averages) {
         return refuse(c, node, "constants or an average stand between the code and the max-pool");
@@ -333,6 +376,9 @@ static tdsnn_status compile_average(compiler *c, const td_node *node, const valu
         if (part->averages) {
             return refuse(c, node, "it averages averages that have no code of their own");
         }
+        if (part->affine.by_value || is_relabelled(c, part)) {
+            return refuse(c, node, NOT_AS_A_PICTURE);
+        }
         if (constants && !is_whole(&node->window, in->shape, node->shape)) {
             return refuse(c, node,
                           "its windows are cut by padding, and what it reads is not 0 "
@@ -351,15 +397,22 @@ static tdsnn_status compile_constant(compiler *c, const td_node *node, const val
                                      value *out) {
     if (in->is_drive) {
         td_drive drive;
-        tdsnn_status status = td_drive_apply(c->scratch, node, &in->drive, &drive);
+        bool fits;
+        tdsnn_status status = td_drive_apply(c->scratch, node, &in->drive, &drive, &fits);
+        if (status == TDSNN_OK && !fits) {
+            return refuse(c, node,
+                          "it multiplies positions of one channel by different numbers, and the "
+                          "synapses of a channel are the same everywhere; put a code in front");
+        }
         *out = drive_value(&drive, node);
         return status;
     }
+    size_t plane = (size_t)in->shape.h * (size_t)in->shape.w;
     tdsnn_status status = spikes_copy(c, in, node->shape, out);
     for (int i = 0, first = 0; i < in->part_count && status == TDSNN_OK; i++) {
         td_part *part = &out->parts[i];
-        status = td_affine_apply(c->scratch, node, first, part->channels, &in->parts[i].affine,
-                                 &part->affine);
+        status = td_affine_apply(c->scratch, node, first, part->channels, plane,
+                                 &in->parts[i].affine, &part->affine);
         first += part->channels;
     }
     return status;
@@ -369,6 +422,7 @@ static tdsnn_status compile_flatten(compiler *c, const td_node *node, const valu
     if (in->is_drive) {
         *out = *in;
         out->shape = node->shape;
+        out->linear = NULL;
         return TDSNN_OK;
     }
     size_t plane = (size_t)in->shape.h * (size_t)in->shape.w;
@@ -380,6 +434,48 @@ static tdsnn_status compile_flatten(compiler *c, const td_node *node, const valu
         part->view = (td_shape){(int)td_shape_count(part->view), 1, 1, true};
         part->first *= (int)plane;
         part->channels *= (int)plane;
+    }
+    return status;
+}
+
+/* Parts of flat spikes seen as planes; *fits is false where one cannot be. */
+static tdsnn_status unflatten_parts(compiler *c, td_shape to, value *out, bool *fits) {
+    size_t plane = (size_t)to.h * (size_t)to.w;
+    tdsnn_status status = TDSNN_OK;
+    *fits = true;
+    for (int i = 0; i < out->part_count && status == TDSNN_OK && *fits; i++) {
+        td_part *part = &out->parts[i];
+        size_t first = (size_t)part->first, count = (size_t)part->channels;
+        *fits = !part->averages && first % plane == 0 && count % plane == 0 &&
+                (size_t)part->view.c % plane == 0;
+        if (*fits) {
+            part->first = (int)(first / plane);
+            part->channels = (int)(count / plane);
+            part->view = (td_shape){(int)((size_t)part->view.c / plane), to.h, to.w, false};
+            status = td_affine_unflatten(c->scratch, part->channels, plane, &part->affine,
+                                         &part->affine, fits);
+        }
+    }
+    return status;
+}
+
+/* Flat spikes as a picture: the same neurons. Where constants or averages are in the way it is a
+ * drive, which needs a code. */
+static tdsnn_status compile_unflatten(compiler *c, const td_node *node, const value *in,
+                                      value *out) {
+    bool fits = !in->is_drive;
+    if (fits) {
+        tdsnn_status status = spikes_copy(c, in, node->shape, out);
+        status = status != TDSNN_OK ? status : unflatten_parts(c, node->shape, out, &fits);
+        if (status != TDSNN_OK || fits) {
+            return status;
+        }
+    }
+    td_drive drive;
+    tdsnn_status status = as_drive(c, in, &drive);
+    if (status == TDSNN_OK) {
+        *out = drive_value(&drive, node);
+        out->name = in->is_drive ? in->name : node->name;
     }
     return status;
 }
@@ -412,6 +508,7 @@ static tdsnn_status compile_slice(compiler *c, const td_node *node, const value 
     if (spikes_alloc(c, node->shape, in->part_count, out) != TDSNN_OK) {
         return TDSNN_ERR_RUNTIME;
     }
+    size_t plane = (size_t)in->shape.h * (size_t)in->shape.w;
     int begin = node->first_channel, end = begin + node->shape.c;
     for (int i = 0, first = 0; i < in->part_count; first += in->parts[i++].channels) {
         td_part part = in->parts[i];
@@ -424,7 +521,7 @@ static tdsnn_status compile_slice(compiler *c, const td_node *node, const value 
         part.channels = to - from;
         if (part.affine.scale != NULL) {
             part.affine.scale += from;
-            part.affine.shift += from;
+            part.affine.shift += (size_t)from * (part.affine.by_value ? plane : 1);
         }
         out->parts[out->part_count++] = part;
     }
@@ -456,12 +553,15 @@ static tdsnn_status compile_node(compiler *c, int index) {
         return compile_constant(c, node, in, out);
     case TD_OP_FLATTEN:
         return compile_flatten(c, node, in, out);
+    case TD_OP_UNFLATTEN:
+        return compile_unflatten(c, node, in, out);
     case TD_OP_CONCAT:
         return compile_concat(c, node, out);
     case TD_OP_SLICE:
         return compile_slice(c, node, in, out);
     case TD_OP_SOFTMAX:
     case TD_OP_LOGSOFTMAX:
+    case TD_OP_SIGMOID:
         *out = *in;
         return TDSNN_OK;
     default:

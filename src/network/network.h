@@ -37,7 +37,10 @@ typedef struct td_synapses {
     td_shape averaged;    /* with it: [C][h][w], as many as the view's; source: [C][H][W] */
     td_window average;
     bool count_padding; /* divides by the window's size, not by the members present */
-    bool shortcut;      /* passes values on as they are: the source network multiplies nothing */
+    bool shortcut;      /* passes values on as they are */
+    /* Multiply-adds of the source network: none for a shortcut; those of both layers where two are
+     * composed; none where another layer of neurons reads the same drive and has them already. */
+    uint64_t macs;
 } td_synapses;
 
 typedef struct td_layer {
@@ -99,6 +102,12 @@ static inline float td_layer_event_bias(const td_layer *layer, int c, int p) {
 static inline float td_average_share(const td_synapses *s, int present) {
     int members = s->count_padding ? s->average.y.kernel * s->average.x.kernel : present;
     return (float)(1.0 / (double)members);
+}
+
+/* Whether the synapses see flat neurons as a picture: in order, but not in their layer's shape. */
+static inline bool td_synapses_unflatten(const td_layer *source, const td_synapses *s) {
+    return !s->averages && !s->view.flat &&
+           (source->shape.h != s->view.h || source->shape.w != s->view.w);
 }
 
 /* The neurons of a layer: twice its values if they are pairs. */

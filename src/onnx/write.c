@@ -111,18 +111,23 @@ static tdsnn_status add_constant(writer *w, slot *s, const char *role, const flo
     return TDSNN_OK;
 }
 
-/* A list of one integer. */
-static tdsnn_status add_integer(writer *w, slot *s, const char *role, int64_t value) {
-    Onnx__TensorProto *tensor = new_constant(w, s, role, (int[]){1}, 1);
-    int64_t *copy = td_arena_alloc(w->arena, 1, sizeof *copy);
+/* A list of integers. */
+static tdsnn_status add_integers(writer *w, slot *s, const char *role, const int64_t *values,
+                                 int count) {
+    Onnx__TensorProto *tensor = new_constant(w, s, role, &count, 1);
+    int64_t *copy = td_arena_alloc(w->arena, (size_t)count, sizeof *copy);
     if (tensor == NULL || copy == NULL) {
         return TDSNN_ERR_RUNTIME;
     }
-    *copy = value;
+    memcpy(copy, values, (size_t)count * sizeof *copy);
     tensor->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
     tensor->int64_data = copy;
-    tensor->n_int64_data = 1;
+    tensor->n_int64_data = (size_t)count;
     return TDSNN_OK;
+}
+
+static tdsnn_status add_integer(writer *w, slot *s, const char *role, int64_t value) {
+    return add_integers(w, s, role, &value, 1);
 }
 
 static tdsnn_status add_weights(writer *w, slot *s, const td_node *node, const int *dims,
@@ -272,6 +277,12 @@ static tdsnn_status write_axis(writer *w, slot *s, const td_node *node) {
     return TDSNN_OK;
 }
 
+/* Entry 0 of the shape copies the batch. */
+static tdsnn_status write_unflatten(writer *w, slot *s, const td_node *node) {
+    const int64_t dims[] = {0, node->shape.c, node->shape.h, node->shape.w};
+    return add_integers(w, s, "shape", dims, 4);
+}
+
 static tdsnn_status write_plain(writer *w, slot *s, const td_node *node) {
     (void)w;
     if (node->op == TD_OP_ADD && node->input_count > 2) {
@@ -300,8 +311,10 @@ static const struct {
     [TD_OP_CONCAT] = {"Concat", write_axis},
     [TD_OP_SLICE] = {"Slice", write_slice},
     [TD_OP_FLATTEN] = {"Flatten", write_axis},
+    [TD_OP_UNFLATTEN] = {"Reshape", write_unflatten},
     [TD_OP_SOFTMAX] = {"Softmax", write_axis},
     [TD_OP_LOGSOFTMAX] = {"LogSoftmax", write_axis},
+    [TD_OP_SIGMOID] = {"Sigmoid", write_plain},
 };
 
 static tdsnn_status write_node(writer *w, int index) {

@@ -73,6 +73,8 @@ def last_linear(model):
 
 
 def ours_as(kind, logits):
+    if kind == "Sigmoid":
+        return 1 / (1 + np.exp(-np.float64(logits)))
     if kind not in ("Softmax", "LogSoftmax"):
         return logits
     shifted = np.float64(logits) - logits.max(1, keepdims=True)
@@ -266,12 +268,80 @@ def last_channels(path):
     m.save(path, m.node("Transpose", m.node("Conv", x, m.weights(4, 8, 1, 1)), perm=[0, 2, 3, 1]), 4)
 
 
+def by_position(path):
+    """A mean image taken off, a picture of factors, biases of their own for every position."""
+    m = Maker(8, [1, 3, 16, 16])
+    x = m.node("Sub", "x", m.constant(m.random.random((3, 16, 16)) * 0.5))
+    x = m.node("Div", x, m.constant(0.5 + m.random.random((1, 16, 16))))
+    x = m.node("Conv", x, m.weights(8, 3, 3, 3), pads=[1, 1, 1, 1])
+    x = m.node("MaxPool", m.node("Relu", m.node("Add", m.weights(8, 16, 16), x)), kernel_shape=[2, 2],
+               strides=[2, 2])
+    x = m.node("Mul", x, m.constant(0.5 + m.random.random((8, 8, 8))))
+    x = m.node("Relu", m.node("Conv", x, m.weights(4, 8, 3, 3)))
+    x = m.node("Relu", m.node("Sub", m.weights(4, 6, 6), x))
+    m.save(path, m.node("Gemm", m.node("Flatten", x), m.weights(144, 4), m.weights(4)), 2)
+
+
+def mean_image(path):
+    """Channels last, the mean image too, in front of a padded convolution."""
+    m = Maker(13, ["N", 16, 16, 3])
+    x = m.node("Sub", "x", m.constant(m.random.random((16, 16, 3)) * 0.5))
+    x = m.node("Mul", m.node("Transpose", x, perm=[0, 3, 1, 2]), m.constant(2.0))
+    x = m.node("Relu", m.node("Conv", x, m.weights(8, 3, 3, 3), m.weights(8), auto_pad="SAME_UPPER"))
+    x = m.node("Add", x, m.weights(8, 1, 16))
+    x = m.node("Relu", m.node("Conv", x, m.weights(4, 8, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2]))
+    m.save(path, m.node("Gemm", m.node("Flatten", x), m.weights(256, 4), m.weights(4)), 2)
+
+
+def decoder(path):
+    """Flat values become pictures, one of them a row; a Sigmoid at the end."""
+    m = Maker(13, ["N", 24])
+    x = m.node("Relu", m.node("Gemm", "x", m.weights(24, 32), m.weights(32)))
+    x = m.node("Reshape", x, m.constant([-1, 2, 4, 4], np.int64))
+    x = m.node("Relu", m.node("Conv", x, m.weights(4, 2, 3, 3), m.weights(4), pads=[1, 1, 1, 1]))
+    x = m.node("Reshape", x, m.constant([0, 8, 4, 2], np.int64))
+    x = m.node("Conv", m.node("Relu", x), m.weights(3, 8, 1, 1))
+    x = m.node("Reshape", x, m.constant([0, 1, 1, 24], np.int64))
+    x = m.node("Relu", m.node("Conv", x, m.weights(2, 1, 1, 3)))
+    m.save(path, m.node("Sigmoid", m.node("Conv", x, m.weights(1, 2, 1, 2), m.weights(1))), 4)
+
+
+def two_linear(path):
+    """Linear layers without an activation between; one output behind a Sigmoid."""
+    m = Maker(13, ["N", 3, 16, 16])
+    x = m.node("Conv", "x", m.weights(8, 3, 3, 3), m.weights(8), pads=[1, 1, 1, 1])
+    x = m.node("Relu", m.node("Conv", x, m.weights(6, 8, 1, 1), m.weights(6), strides=[2, 2]))
+    x = m.node("Conv", x, m.weights(8, 6, 1, 1), m.weights(8))
+    x = m.node("Relu", m.node("Conv", x, m.weights(5, 8, 3, 3), m.weights(5)))
+    x = m.node("Conv", x, m.weights(5, 1, 3, 3), m.weights(5), group=5)
+    x = m.node("Relu", m.node("Conv", x, m.weights(4, 5, 1, 1), m.weights(4)))
+    x = m.node("Gemm", m.node("Flatten", x), m.weights(64, 12), m.weights(12))
+    x = m.node("Gemm", x, m.weights(12, 6), m.weights(6))
+    m.save(path, m.node("Sigmoid", m.node("Gemm", x, m.weights(6, 1), m.weights(1))), 2)
+
+
+def one_axis(path):
+    """Means over one axis, which leave lines."""
+    m = Maker(13, ["N", 3, 16, 16])
+    x = m.node("Relu", m.node("Conv", "x", m.weights(8, 3, 3, 5), pads=[1, 1, 1, 1]))
+    rows = m.node("ReduceMean", x, axes=[2], keepdims=0)
+    x = m.node("Relu", m.node("Conv", rows, m.weights(6, 8, 3), m.weights(6)))
+    y = m.node("Relu", m.node("Conv", "x", m.weights(6, 3, 3, 3)))
+    lines = m.node("ReduceMean", y, axes=[3], keepdims=0)
+    y = m.node("Relu", m.node("Conv", lines, m.weights(6, 6, 3), m.weights(6)))
+    x = m.node("Concat", m.node("Flatten", x), m.node("Flatten", y), axis=1)
+    m.save(path, m.node("Gemm", x, m.weights(144, 4), m.weights(4)), 2)
+
+
 # how they are made, the sample's shape, whether the file has the channels last
 HANDMADE = {"tf2onnx": (tf2onnx, IMAGE, True), "keras": (keras, IMAGE, True),
             "cntk": (cntk, IMAGE, False), "functions": (functions, IMAGE, False),
             "overloads": (overloads, IMAGE, False), "two_ends": (two_ends, IMAGE, False),
             "constants": (constants, IMAGE, False), "rows": (rows, (24,), False),
-            "last_channels": (last_channels, IMAGE, True)}
+            "last_channels": (last_channels, IMAGE, True),
+            "by_position": (by_position, IMAGE, False), "mean_image": (mean_image, IMAGE, True),
+            "decoder": (decoder, (24,), False), "two_linear": (two_linear, IMAGE, False),
+            "one_axis": (one_axis, IMAGE, False)}
 
 
 def main():

@@ -188,7 +188,9 @@ int main(void) {
     places(ctx, "CRPRFI", "ccd-d--");
     places(ctx, "BCRBCRFI", "c-cd-cd--");
     places(ctx, "CRFI", "-cd--");
-    places(ctx, "CCRFI", "cpcd--");
+    places(ctx, "CCRFI", "c-cd--");
+    places(ctx, "CCCRFI", "c-pcd--");
+    places(ctx, "CCCCRFI", "c-p-cd--");
     places(ctx, "CPFI", "cp---");
     places(ctx, "CRFIR", "ccd-cd");
     places(ctx, "CRBRFI", "ccd-r--");

@@ -18,6 +18,7 @@
 /* One round: its random numbers and its memory. */
 typedef struct trial {
     const td_kernels *kernels;
+    tdsnn_context *ctx;
     td_random random;
     int round;
     guarded buffers[MAX_BUFFERS];
@@ -357,6 +358,23 @@ static tdsnn_code any_code(trial *t) {
     return code;
 }
 
+/* Thresholds of a formula, which a curve follows, the first of them raised to one value or not. */
+static tdsnn_code formula_code(trial *t, tdsnn_context *ctx) {
+    int steps = t->round < TDSNN_MAX_STEPS ? t->round + 1 : between(t, 1, 255);
+    double range = ldexp(0.1 + td_random_uniform(&t->random), between(t, -2, 3));
+    tdsnn_rounding rounding = between(t, 0, 2) == 0 ? TDSNN_ROUND_CEIL : TDSNN_ROUND_NEAREST;
+    tdsnn_code code = {0};
+    if (tdsnn_code_make(ctx, steps / range, steps, ldexp(1.0 + td_random_uniform(&t->random), 3),
+                        rounding, 0, &code) != TDSNN_OK) {
+        exit(1);
+    }
+    float silent = code.values[between(t, 0, 2) == 0 ? between(t, 0, steps) : 0];
+    for (int k = 0; k < steps; k++) {
+        code.thresholds[k] = code.thresholds[k] < silent ? silent : code.thresholds[k];
+    }
+    return code;
+}
+
 /* On a threshold, next to one, between them, and what is hardly a number. */
 static float any_drive(trial *t, const tdsnn_code *code) {
     float tau = code->thresholds[between(t, 0, code->steps - 1)];
@@ -369,6 +387,10 @@ static float any_drive(trial *t, const tdsnn_code *code) {
         return nextafterf(tau, -INFINITY);
     case 3:
         return (const float[]){NAN, INFINITY, -INFINITY, -0.0f}[between(t, 0, 3)];
+    case 4: { /* between neighbours, where those that are no neurons lie too */
+        float next = code->thresholds[between(t, 0, code->steps - 1)];
+        return tau + (next - tau) * (float)td_random_uniform(&t->random);
+    }
     default:
         return tau + (float)td_random_normal(&t->random);
     }
@@ -383,7 +405,7 @@ static int naive_time(const tdsnn_code *code, float drive) {
 }
 
 static bool try_encode(trial *t) {
-    tdsnn_code code = any_code(t);
+    tdsnn_code code = between(t, 0, 1) == 0 ? any_code(t) : formula_code(t, t->ctx);
     int pixels = ONE_OF(t, 0, 1, 2, 5), channels = ONE_OF(t, 0, 1, 3, 4, 8, 15, 16, 17, 33, 100);
     size_t sum_pitch = (size_t)(channels + between(t, 0, 20));
     size_t time_pitch = (size_t)(channels + between(t, 0, 20));
@@ -488,13 +510,14 @@ static int failures_of(const td_kernels *kernels, size_t tried) {
     printf("# %s %s\n", kernels->name, kernels_tried[tried].name); /* should it die of a signal */
     fflush(stdout);
     for (int round = 0; round < ROUNDS; round++) {
-        trial t = {.kernels = kernels, .round = round};
+        trial t = {.ctx = tdsnn_context_create(), .kernels = kernels, .round = round};
         td_random_seed(&t.random, (uint64_t)round, tried);
         bool right = kernels_tried[tried].try_kernel(&t), clean = true;
         for (int i = 0; i < t.buffer_count; i++) {
             clean = clean && guarded_clean(&t.buffers[i]);
             guarded_free(&t.buffers[i]);
         }
+        tdsnn_context_destroy(t.ctx);
         if (!right || !clean) {
             printf("# round %d: %s\n", round, right ? "writes too far" : "other bits");
             failures++;
@@ -503,7 +526,26 @@ static int failures_of(const td_kernels *kernels, size_t tried) {
     return failures;
 }
 
+/* Codes of the windows and leaks in use have a curve: without one, all would be searched. */
+static bool usual_codes_have_curves(void) {
+    tdsnn_context *ctx = tdsnn_context_create();
+    bool fit = true;
+    for (int steps = 3; steps <= 127; steps = 2 * steps + 1) {
+        for (double share = 0.5; share <= 2.0; share *= 2.0) {
+            tdsnn_code code;
+            td_curve curve;
+            fit = fit && tdsnn_code_make(ctx, share * steps, steps, 1.7, TDSNN_ROUND_NEAREST, 0,
+                                         &code) == TDSNN_OK;
+            td_curve_fill(&code, &curve);
+            fit = fit && curve.fits && !curve.silenced;
+        }
+    }
+    tdsnn_context_destroy(ctx);
+    return fit;
+}
+
 int main(void) {
+    ok(usual_codes_have_curves(), "codes of 3 to 127 steps have curves");
     /* kernels.h: functions behind a name and some numbers; another one is to be tried here too */
     ok(sizeof(td_kernels) == offsetof(td_kernels, gather) + KERNELS_TRIED * sizeof(void (*)(void)),
        "every kernel is tried");

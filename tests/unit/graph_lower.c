@@ -497,13 +497,111 @@ static void test_affine(void) {
     td_lowering_destroy(&lowering);
 }
 
+/* A layout of a value of 3 channels, 4 rows, 5 columns, and a constant beside it that has number
+ * 100 a + 10 b + c at place [a, b, c] of its last three dimensions, and what value (c, y, x) meets.
+ */
+typedef struct by_value_case {
+    const char *what;
+    int64_t dims[3]; /* of the constant, 1 in front */
+    bool last;       /* the value is [N, H, W, C] */
+    int at[3];       /* number of value (c, y, x): c at[0] + y at[1] + x at[2] */
+} by_value_case;
+
+static int add_numbered(builder *b, const int64_t dims[3]) {
+    float values[60];
+    int count = 0;
+    for (int i = 0; i < dims[0]; i++) {
+        for (int j = 0; j < dims[1]; j++) {
+            for (int k = 0; k < dims[2]; k++) {
+                values[count++] = (float)(100 * i + 10 * j + k + 1);
+            }
+        }
+    }
+    return add_floats(b, "c", INTS(1, dims[0], dims[1], dims[2]), values);
+}
+
+/* Whether node `flat` .. are a Flatten, the operator with the numbers that belong to the values,
+ * and the way back. */
+static bool is_by_value(const td_graph *g, int flat, td_op op, const by_value_case *as) {
+    const td_node *node = &g->nodes[flat + 1];
+    bool same = g->nodes[flat].op == TD_OP_FLATTEN && node->op == op &&
+                g->nodes[flat + 2].op == TD_OP_UNFLATTEN && has_shape(node, 60, 1, 1, true) &&
+                has_shape(&g->nodes[flat + 2], 3, 4, 5, false);
+    for (int i = 0; same && i < 60; i++) {
+        int number = i / 20 * as->at[0] + i % 20 / 5 * as->at[1] + i % 5 * as->at[2] + 1;
+        same = node->operand[i] == (float)number;
+    }
+    return same;
+}
+
+/* Constants that differ from position to position, by every broadcast. */
+static void test_by_value(void) {
+    static const struct {
+        const char *name;
+        td_op op;
+    } ops[] = {{"Add", TD_OP_SHIFT}, {"Sub", TD_OP_SUB}, {"Mul", TD_OP_MUL}, {"Div", TD_OP_DIV}};
+    static const by_value_case cases[] = {{"every value", {3, 4, 5}, false, {100, 10, 1}},
+                                          {"every position", {1, 4, 5}, false, {0, 10, 1}},
+                                          {"every column", {1, 1, 5}, false, {0, 0, 1}},
+                                          {"every row", {3, 4, 1}, false, {100, 10, 0}},
+                                          {"channels last", {4, 5, 3}, true, {1, 100, 10}},
+                                          {"rows, channels last", {4, 1, 1}, true, {0, 100, 0}}};
+    for (size_t i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
+        const by_value_case *as = &cases[i / 4];
+        builder *b = build(ctx, 13);
+        int x =
+            as->last ? add_input(b, "x", INTS(-1, 4, 5, 3)) : add_input(b, "x", INTS(-1, 3, 4, 5));
+        int c = add_numbered(b, as->dims);
+        int y = add_node(b, ops[i % 4].name, "op", x, c);
+        if (as->last) {
+            y = add_node(b, "Transpose", "t", y);
+            set_ints(b, "perm", INTS(0, 3, 1, 2));
+        }
+        td_lowering lowering = expect_graph(b, add_node(b, "Relu", "r", y), as->what);
+        ok(is_by_value(lowering.graph, 1, ops[i % 4].op, as) &&
+               strcmp(lowering.graph->nodes[2].name, "op.by-value") == 0 &&
+               strcmp(lowering.graph->nodes[3].name, "op") == 0,
+           "%s by %s has a number for every value", ops[i % 4].name, as->what);
+        td_lowering_destroy(&lowering);
+    }
+    builder *b = build(ctx, 13); /* c - x */
+    int c = add_numbered(b, cases[0].dims), x = add_input(b, "x", INTS(-1, 3, 4, 5));
+    td_lowering lowering = expect_graph(b, add_node(b, "Sub", "op", c, x), "c - x");
+    const td_graph *g = lowering.graph;
+    ok(is_by_value(g, 1, TD_OP_SUB, &cases[0]) && g->nodes[4].op == TD_OP_MUL &&
+           g->nodes[4].operand[2] == -1.0f,
+       "is -(x - c)");
+    td_lowering_destroy(&lowering);
+    b = build(ctx, 13);
+    float zeros[5] = {1, 1, 0, 1, 1};
+    x = add_input(b, "x", INTS(-1, 3, 4, 5));
+    expect_broken(b, add_node(b, "Div", "op", x, add_vector(b, "c", zeros, 5)),
+                  "it divides value 2 by zero");
+    b = build(ctx, 13); /* [N, H*W*C], the constant in the same order: put into ours */
+    float in_order[60];
+    for (int i = 0; i < 60; i++) {
+        in_order[i] = (float)i;
+    }
+    x = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 3, 4, 5)));
+    int y = add_node(b, "Transpose", "t", x);
+    set_ints(b, "perm", INTS(0, 2, 3, 1));
+    y = add_node(b, "Add", "op", add_node(b, "Flatten", "f", y), add_vector(b, "c", in_order, 60));
+    lowering = expect_graph(b, y, "a constant beside [N, H*W*C]");
+    bool same = HAS_OPS(lowering.graph, TD_OP_RELU, TD_OP_FLATTEN, TD_OP_SHIFT);
+    for (int i = 0; same && i < 60; i++) {
+        same = lowering.graph->nodes[3].operand[i] == (float)(i % 20 * 3 + i / 20);
+    }
+    ok(same, "is put into the order C, H, W");
+    td_lowering_destroy(&lowering);
+}
+
 static void test_affine_refused(void) {
     static const char *const ops[] = {"Add", "Sub", "Mul", "Div"};
     for (int i = 0; i < 4; i++) {
         builder *b = build(ctx, 13);
-        int y = add_conv(b); /* [N, 3, 4, 3]: [3] is one a column */
-        y = add_node(b, ops[i], "op", y, add_random(b, "c", INTS(3)));
-        expect_refused(b, y, "op", "the constant 'c' is [3] beside [N, 3, 4, 3]");
+        int y = add_conv(b); /* [N, 3, 4, 3] */
+        y = add_node(b, ops[i], "op", y, add_random(b, "c", INTS(4)));
+        expect_refused(b, y, "op", "the constant 'c' is [4] beside [N, 3, 4, 3]");
     }
     builder *b = build(ctx, 13);
     int y = add_inner(b);
@@ -820,9 +918,9 @@ static void test_layout_refused(void) {
         int allowzero;
         const char *text;
     } refused[] = {
-        {{-1, 3, 2, 5}, 4, 0, "only [N, -1]"}, {{6, 5}, 2, 0, "only [N, -1]"},
-        {{-1}, 1, 0, "does not hold"},         {{0, -1}, 2, 1, "allowzero"},
-        {{-1, 6, 5}, 3, 0, "only [N, -1]"},
+        {{6, 5}, 2, 0, "only [N, -1]"},
+        {{-1}, 1, 0, "does not hold"},
+        {{0, -1}, 2, 1, "allowzero"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         builder *b = build(ctx, 14);
@@ -1263,8 +1361,35 @@ static void test_reduce_mean(void) {
            "is a max-pool");
         td_lowering_destroy(&lowering);
     }
-    static const int64_t refused[][3] = {{1, 1, 1}, {2, 2, 2}, {1, 2, 3}, {0, 2, 3}};
-    for (size_t i = 0; i < 4; i++) {
+    static const struct {
+        int axis, keep, h, w; /* the file's axis; of the pool */
+        td_op ops[3];
+    } lines[] = {{2, 1, 1, 7, {TD_OP_AVGPOOL}},
+                 {3, 1, 5, 1, {TD_OP_AVGPOOL}},
+                 {2, 0, 1, 7, {TD_OP_AVGPOOL}},
+                 {3, 0, 5, 1, {TD_OP_AVGPOOL, TD_OP_FLATTEN, TD_OP_UNFLATTEN}}};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        builder *b = build(ctx, 13);
+        int y = add_node(b, "ReduceMean", "mean", add_input(b, "x", INTS(-1, 4, 5, 7)));
+        set_ints(b, "axes", INTS(lines[i].axis));
+        set_int(b, "keepdims", lines[i].keep);
+        if (!lines[i].keep) { /* [N, 4, 7] or [N, 4, 5] */
+            y = add_node(b, "Conv", "conv", y, add_random(b, "w", INTS(2, 4, 3)));
+        }
+        td_lowering lowering = expect_graph(b, y, "a mean over one axis");
+        const td_node *pool = &lowering.graph->nodes[1], *end = pool + (lines[i].ops[1] ? 2 : 0);
+        ok(pool->op == TD_OP_AVGPOOL && pool->shape.h == lines[i].h &&
+               pool->shape.w == lines[i].w &&
+               pool->window.y.kernel == (lines[i].axis == 2 ? 5 : 1) &&
+               pool->window.x.kernel == (lines[i].axis == 3 ? 7 : 1) &&
+               (lines[i].ops[1] == 0 ||
+                (pool[1].op == TD_OP_FLATTEN && end->op == TD_OP_UNFLATTEN &&
+                 has_shape(end, 4, 1, 5, false))),
+           "is a pool along it, keepdims %d", lines[i].keep);
+        td_lowering_destroy(&lowering);
+    }
+    static const int64_t refused[][3] = {{1, 1, 1}, {1, 2, 3}, {0, 2, 3}};
+    for (size_t i = 0; i < 3; i++) {
         builder *b = build(ctx, 13);
         int y = add_node(b, "ReduceMean", "mean", add_input(b, "x", INTS(-1, 4, 5, 7)));
         set_ints(b, "axes", refused[i], 3);
@@ -1962,7 +2087,6 @@ static void test_reasons(void) {
     static const char *const rows[][2] = {
         {"HardSigmoid", "computes ReLU"},
         {"HardSwish", "computes ReLU"},
-        {"Sigmoid", "computes ReLU"},
         {"Tanh", "computes ReLU"},
         {"Gelu", "computes ReLU"},
         {"Elu", "computes ReLU"},
@@ -2187,6 +2311,51 @@ static void test_pad(void) {
 }
 
 /* ---- Softmax. */
+
+static void test_sigmoid(void) {
+    builder *b = build(ctx, 13);
+    td_lowering lowering = expect_graph(b, add_node(b, "Sigmoid", "s", add_conv(b)), "a Sigmoid");
+    ok(HAS_OPS(lowering.graph, TD_OP_CONV, TD_OP_SIGMOID) && td_graph_logits(lowering.graph) == 1,
+       "is kept at the end, the logits being its input");
+    td_lowering_destroy(&lowering);
+    b = build(ctx, 13);
+    int y = add_node(b, "Sigmoid", "s", add_inner(b));
+    expect_refused(b, add_node(b, "Relu", "relu", y), "relu", "reads 's'");
+}
+
+/* Flat values as a picture, and pictures as others. */
+static void test_unflatten(void) {
+    static const struct {
+        int64_t dims[4];
+        size_t rank;
+        int c, h, w;
+    } to[] = {{{-1, 2, 2, 3}, 4, 2, 2, 3}, {{0, 3, 4}, 3, 3, 1, 4}, {{-1, 1, 1, 12}, 4, 1, 1, 12}};
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+        builder *b = build(ctx, 13);
+        int x = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 12)));
+        int y = add_node(b, "Reshape", "r", x, add_integers(b, "s", to[i].dims, to[i].rank));
+        int64_t w[] = {2, to[i].c, 1, 1};
+        y = add_node(b, "Conv", "c", y, add_random(b, "w", w, to[i].rank));
+        td_lowering lowering = expect_graph(b, y, "flat values made a picture");
+        ok(HAS_OPS(lowering.graph, TD_OP_RELU, TD_OP_UNFLATTEN, TD_OP_CONV) &&
+               has_shape(&lowering.graph->nodes[2], to[i].c, to[i].h, to[i].w, false),
+           "are read by a convolution as %dx%dx%d", to[i].c, to[i].h, to[i].w);
+        td_lowering_destroy(&lowering);
+    }
+    builder *b = build(ctx, 13);
+    int x = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 2, 3, 4)));
+    int y = add_node(b, "Reshape", "r", x, add_integers(b, "s", INTS(0, 6, 2, 2)));
+    y = add_node(b, "Flatten", "f", y);
+    td_lowering lowering = expect_graph(b, add_node(b, "Relu", "s", y), "a picture, another, flat");
+    ok(HAS_OPS(lowering.graph, TD_OP_RELU, TD_OP_FLATTEN, TD_OP_RELU), "is flattened once");
+    td_lowering_destroy(&lowering);
+    b = build(ctx, 13); /* H, W, C: another order than ours */
+    y = add_node(b, "Transpose", "t",
+                 add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 2, 3, 4))));
+    set_ints(b, "perm", INTS(0, 2, 3, 1));
+    y = add_node(b, "Reshape", "r", y, add_integers(b, "s", INTS(0, 6, 2, 2)));
+    expect_refused(b, y, "r", "in the order C, H, W");
+}
 
 static void test_softmax(void) {
     static const char *const ops[] = {"Softmax", "LogSoftmax"};
@@ -2448,6 +2617,7 @@ int main(void) {
     test_inner();
     test_inner_refused();
     test_affine();
+    test_by_value();
     test_affine_refused();
     test_batch_norm();
     test_maxpool();
@@ -2479,6 +2649,8 @@ int main(void) {
     test_pad_last();
     test_constants();
     test_softmax();
+    test_sigmoid();
+    test_unflatten();
     test_code();
     test_pairs();
     test_refusals_go_on();

@@ -221,6 +221,7 @@ static void test_latency(void) {
     for (int i = 0; i < 4; i++) {
         td_synapses s = {.source = i, .view = shape, .window = TD_WINDOW_ONE, .groups = 1};
         s.inputs = s.outputs = 1;
+        s.macs = 1;
         s.weights = s.packed = &one;
         from[i][0] = from[i][1] = s;
     }

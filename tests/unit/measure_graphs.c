@@ -62,7 +62,7 @@ static tdsnn_status read_sample(tdsnn_context *c, const void *user, size_t index
 /* Graphs that have each kind of thing. */
 typedef struct coverage {
     int graphs, deep, groups, depthwise, asymmetric, joins, ranges, pairs, slopes, pools;
-    int pools_of_pairs, averages, offset_1;
+    int pools_of_pairs, averages, offset_1, composed, by_value, sides, pictures;
 } coverage;
 
 /* Layers of synapses on the longest path. */
@@ -89,6 +89,24 @@ static bool is_asymmetric(const td_graph *graph) {
     return false;
 }
 
+/* Whether the code of node `i` is of a drive that a MUL turned, and turned back behind it. */
+static bool is_side(const td_graph *graph, int i) {
+    const td_node *code = &graph->nodes[i], *turned = &graph->nodes[code->inputs[0]];
+    return i < graph->node_count - 1 && code->op == TD_OP_CODE && turned->op == TD_OP_MUL &&
+           graph->nodes[turned->inputs[0]].op == TD_OP_CONV && graph->nodes[i + 1].op == TD_OP_MUL;
+}
+
+static void cover_graph(const td_graph *graph, coverage *has) {
+    for (int i = 1; i < graph->node_count; i++) {
+        const td_node *node = &graph->nodes[i], *before = &graph->nodes[node->inputs[0]];
+        has->sides |= is_side(graph, i);
+        has->by_value |= node->shape.flat && before->op == TD_OP_FLATTEN && node->operand != NULL;
+        has->composed |=
+            (node->op == TD_OP_CONV || node->op == TD_OP_INNER) && td_node_composes(graph, node);
+        has->pictures |= node->op == TD_OP_UNFLATTEN;
+    }
+}
+
 static void cover_layer(const td_layer *layer, coverage *has) {
     bool pool = layer->kind == TD_LAYER_POOL;
     has->pools |= pool;
@@ -111,6 +129,7 @@ static void cover(const problem *p, coverage *c) {
     for (int i = 0; i < p->network->layer_count; i++) {
         cover_layer(&p->network->layers[i], &has);
     }
+    cover_graph(p->graph, &has);
     c->graphs++;
     c->deep += depth_of(p->network) >= 5;
     c->asymmetric += is_asymmetric(p->graph);
@@ -124,6 +143,10 @@ static void cover(const problem *p, coverage *c) {
     c->pools += has.pools;
     c->pools_of_pairs += has.pools_of_pairs;
     c->averages += has.averages;
+    c->composed += has.composed;
+    c->sides += has.sides;
+    c->by_value += has.by_value;
+    c->pictures += has.pictures;
 }
 
 /* Prints the table: half of the graphs are deep, a tenth at least have each kind of thing. */
@@ -142,6 +165,10 @@ static void report_coverage(const coverage *c) {
                 {"max-pools", c->pools, c->graphs / 10},
                 {"max-pools of pairs", c->pools_of_pairs, 1},
                 {"composed averages", c->averages, c->graphs / 10},
+                {"two layers composed", c->composed, c->graphs / 10},
+                {"slopes by channel", c->sides, c->graphs / 10},
+                {"constants by value", c->by_value, c->graphs / 10},
+                {"flat as pictures", c->pictures, c->graphs / 10},
                 {"offset 1", c->offset_1, c->graphs / 10}};
     int missing = 0;
     printf("# %d graphs; of them\n", c->graphs);

@@ -1,6 +1,7 @@
-/* Random coded graphs: convolutions of every geometry, pools, averages, inner products, constants,
- * residual adds, concatenations, choices of channels, signed pairs, any code; half of them deep.
- * For properties that must hold of every network. */
+/* Random coded graphs: convolutions of every geometry, pools, averages, inner products, constants a
+ * channel and a value, residual adds, concatenations, choices of channels, signed pairs, slopes a
+ * channel, two linear layers without a code between, flat values as pictures, any code; half of
+ * them deep. For properties that must hold of every network. */
 #ifndef RANDOM_GRAPH_H
 #define RANDOM_GRAPH_H
 
@@ -174,6 +175,90 @@ static inline void append_layer(graph_maker *m) {
     append_code(m, 2.0);
 }
 
+static inline void append_flatten(graph_maker *m) {
+    append(m,
+           (td_node){.op = TD_OP_FLATTEN, .shape = {(int)td_shape_count(shape_at(m)), 1, 1, true}});
+}
+
+static inline void append_unflatten(graph_maker *m, td_shape shape) {
+    append(m, (td_node){.op = TD_OP_UNFLATTEN, .shape = shape});
+}
+
+/* Two convolutions without a code between them where they can be composed. */
+static inline void append_two(graph_maker *m) {
+    append_conv(m);
+    const td_node *first = &m->graph->nodes[m->at];
+    bool point = first->window.y.kernel * first->window.x.kernel == 1 &&
+                 first->window.y.pad_begin + first->window.x.pad_begin == 0;
+    td_shape in = shape_at(m), out = in;
+    td_window w = TD_WINDOW_ONE;
+    if (point) {
+        w.y = random_axis(m, in.h, AXIS_WHOLE_POOL, &out.h);
+        w.x = random_axis(m, in.w, AXIS_WHOLE_POOL, &out.w);
+    }
+    out.c = pick(m, 1, 12);
+    td_node second = {
+        .op = TD_OP_CONV, .shape = out, .window = w, .groups = 1, .inputs = (int[]){m->at}};
+    if (!td_node_composes(m->graph, &second)) {
+        append_code(m, 2.0);
+    }
+    append_conv_of(m, out, w, 1);
+    append_code(m, 2.0);
+}
+
+/* A constant for each value: added to spikes or to a drive, or a factor, which has neurons of its
+ * own behind it. */
+static inline void append_by_value(graph_maker *m) {
+    static const td_op ops[] = {TD_OP_SUB, TD_OP_SHIFT, TD_OP_MUL, TD_OP_DIV};
+    bool spikes = pick(m, 0, 1) == 0;
+    if (!spikes) {
+        append_conv(m);
+    } else if (m->averages || m->graph->nodes[m->at].op == TD_OP_UNFLATTEN) {
+        return;
+    }
+    td_shape shape = shape_at(m);
+    if (shape.h * shape.w == 1) { /* one a channel; and [N, C, 1, 1] is read as flat */
+        append_code(m, 2.0);
+        return;
+    }
+    td_op op = ops[pick(m, 0, spikes ? 3 : 1)];
+    bool factors = op == TD_OP_MUL || op == TD_OP_DIV, before = pick(m, 0, 1) == 0;
+    append_flatten(m);
+    append(m, (td_node){.op = op,
+                        .shape = shape_at(m),
+                        .operand = random_floats(m, td_shape_count(shape), 0.7, 0.1)});
+    if (!spikes && before) {
+        append_code(m, 2.0);
+    }
+    append_unflatten(m, shape);
+    if (factors || (!spikes && !before)) {
+        append_code(m, 2.0);
+    }
+    if (factors || spikes) {
+        m->constants = m->averages = true; /* no pool may read them */
+    }
+}
+
+/* What stands there, with slopes or ends of its channels' own on either side of 0: two codes of one
+ * drive, one of them turned and scaled back. */
+static inline void append_sides(graph_maker *m) {
+    append_conv(m);
+    int drive = m->at;
+    td_shape shape = shape_at(m);
+    float *signs = random_floats(m, (size_t)shape.c, -1.0, 0.0);
+    append_code(m, 2.0);
+    int above = m->at;
+    m->at = drive;
+    append(m, (td_node){.op = TD_OP_MUL, .shape = shape, .operand = signs});
+    append_code(m, pick(m, 0, 1) == 0 ? 2.0 : 0.5);
+    append(m, (td_node){.op = TD_OP_MUL,
+                        .shape = shape,
+                        .operand = random_floats(m, (size_t)shape.c, -0.3, 0.1)});
+    append_join(m, (td_node){.op = TD_OP_ADD, .shape = shape}, above, m->at);
+    m->depth--;
+    append_code(m, 2.0);
+}
+
 static inline void append_pool(graph_maker *m) {
     td_shape in = shape_at(m), out = {.c = in.c};
     td_window w = {.y = random_axis(m, in.h, AXIS_POOL, &out.h)};
@@ -265,7 +350,7 @@ static inline void append_split(graph_maker *m) {
 static inline void append_block(graph_maker *m) {
     td_shape shape = shape_at(m);
     bool plain = !m->constants && !m->averages;
-    switch (pick(m, 0, 9)) {
+    switch (pick(m, 0, 12)) {
     case 0:
         if (plain) {
             append_pool(m);
@@ -292,6 +377,17 @@ static inline void append_block(graph_maker *m) {
             append_split(m);
         }
         break;
+    case 6:
+        append_two(m);
+        break;
+    case 7:
+        if (m->joinable) {
+            append_sides(m);
+        }
+        break;
+    case 8:
+        append_by_value(m);
+        break;
     default:
         append_layer(m);
         break;
@@ -299,11 +395,10 @@ static inline void append_block(graph_maker *m) {
 }
 
 static inline void append_inner(graph_maker *m, int outputs) {
-    td_shape in = shape_at(m);
-    if (!in.flat) {
-        append(m, (td_node){.op = TD_OP_FLATTEN, .shape = {(int)td_shape_count(in), 1, 1, true}});
-        in = shape_at(m);
+    if (!shape_at(m).flat) {
+        append_flatten(m);
     }
+    td_shape in = shape_at(m);
     append(m, (td_node){.op = TD_OP_INNER,
                         .shape = {outputs, 1, 1, true},
                         .weights = random_floats(m, (size_t)outputs * (size_t)in.c, 0.0,
@@ -311,20 +406,40 @@ static inline void append_inner(graph_maker *m, int outputs) {
                         .bias = random_floats(m, (size_t)outputs, 0.0, 0.2)});
 }
 
+/* An inner product whose values are a picture, and a convolution of it. */
+static inline void append_picture(graph_maker *m) {
+    td_shape picture = {pick(m, 1, 4), pick(m, 1, 5), pick(m, 2, 5), false};
+    append_inner(m, (int)td_shape_count(picture));
+    append_code(m, 2.0);
+    append_unflatten(m, picture);
+    if (pick(m, 0, 1) == 0) {
+        append_constants(m, TD_OP_MUL, TD_OP_SUB);
+    }
+    append_layer(m);
+}
+
 /* The read-out: an inner product, perhaps behind another or an average, or averages themselves. */
 static inline void append_tail(graph_maker *m) {
+    if (m->graph->nodes[m->at].op == TD_OP_UNFLATTEN) { /* reading turns it and a Flatten to none */
+        append_layer(m);
+    }
+    if (pick(m, 0, 3) == 0) {
+        append_picture(m);
+    }
     bool global = !m->averages && pick(m, 0, 3) == 0;
     if (global) {
         append_mean(m, true);
     }
     if (global && pick(m, 0, 2) == 0) {
-        append(m, (td_node){.op = TD_OP_FLATTEN,
-                            .shape = {(int)td_shape_count(shape_at(m)), 1, 1, true}});
+        append_flatten(m);
         return;
     }
+    td_node last = {.op = TD_OP_INNER, .shape = {10, 1, 1, true}, .inputs = &m->at};
     if (pick(m, 0, 1) == 0) {
         append_inner(m, pick(m, 1, 60));
-        append_code(m, 2.0);
+        if (pick(m, 0, 1) == 0 || !td_node_composes(m->graph, &last)) {
+            append_code(m, 2.0);
+        }
     }
     append_inner(m, 10);
 }

@@ -15,21 +15,6 @@ typedef __m256 vec;
 #define vec_set(x) _mm256_set1_ps(x)
 #define vec_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 
-/* The lanes of `high` where bit `bit` of the index is set, else those of `low`. */
-static inline __m256 choose(__m256 low, __m256 high, __m256i index, int bit) {
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 31 - bit)));
-}
-
-/* Lanes of 16 numbers in two registers: a permutation takes the lowest three bits. */
-static inline __m256 look_up_16(const __m256 *numbers, __m256i index) {
-    return choose(_mm256_permutevar8x32_ps(numbers[0], index),
-                  _mm256_permutevar8x32_ps(numbers[1], index), index, 3);
-}
-
-static inline __m256 look_up_32(const __m256 *numbers, __m256i index) {
-    return choose(look_up_16(numbers, index), look_up_16(numbers + 2, index), index, 4);
-}
-
 /* The search tree as vectors: nodes 1 .. 7 in all lanes, of those below what each octant has. */
 typedef struct search {
     const td_tree *tree;
@@ -106,32 +91,142 @@ static inline void encode_lanes(const search *s, const int levels, const float *
     _mm_storel_epi64((__m128i *)times, _mm_packus_epi16(words, words));
 }
 
-/* Tables of up to 64 values in registers. */
+/* A curve in registers. */
+#define CURVE_LEVELS 3 /* fewer are searched as quickly */
+typedef struct curve {
+    __m256 unit, low, high, silent, terms[4];
+    __m256i doubt;
+    int shift;
+} curve;
+
+static inline curve curve_start(const td_curve *from) {
+    curve c = {.unit = _mm256_set1_ps(from->unit),
+               .low = _mm256_set1_ps(from->low),
+               .high = _mm256_set1_ps(from->high),
+               .silent = _mm256_set1_ps(from->silent),
+               .doubt = _mm256_set1_epi32((int)from->doubt),
+               .shift = from->shift};
+    for (int i = 0; i < 4; i++) {
+        c.terms[i] = _mm256_loadu_ps(from->terms[i]);
+    }
+    return c;
+}
+
+/* The curve's spike times as the third bytes of the lanes, and below them the fractions. */
+static inline __m256i curve_at(const curve *c, const float *drives, const bool silenced) {
+    __m256 drive = _mm256_loadu_ps(drives);
+    __m256 y = _mm256_fmadd_ps(drive, c->unit, _mm256_set1_ps(1.0f));
+    if (silenced) {
+        y = _mm256_and_ps(y, is_above(drive, c->silent));
+    }
+    y = _mm256_min_ps(_mm256_max_ps(y, c->low), c->high); /* NaN becomes `low` */
+    __m256i span = _mm256_srl_epi32(_mm256_castps_si256(y), _mm_cvtsi32_si128(c->shift));
+    __m256 h = _mm256_permutevar8x32_ps(c->terms[3], span);
+    for (int i = 2; i >= 0; i--) {
+        h = _mm256_fmadd_ps(h, y, _mm256_permutevar8x32_ps(c->terms[i], span));
+    }
+    return _mm256_castps_si256(h);
+}
+
+/* LANES x n spike times; false if some are in doubt. */
+static inline bool curve_lanes(const curve *c, const float *drives, const int n,
+                               const bool silenced, uint8_t *times) {
+    __m256i bytes = _mm256_setzero_si256(), least = _mm256_set1_epi32(-1);
+    for (int i = 0; i < n; i++) {
+        const __m256i third = _mm256_broadcastsi128_si256(
+            _mm_setr_epi32(i == 0 ? 0x0e0a0602 : -1, i == 1 ? 0x0e0a0602 : -1,
+                           i == 2 ? 0x0e0a0602 : -1, i == 3 ? 0x0e0a0602 : -1));
+        __m256i q = curve_at(c, drives + i * LANES, silenced);
+        least = _mm256_min_epu16(least, q);
+        bytes = _mm256_or_si256(bytes, _mm256_shuffle_epi8(q, third));
+    }
+    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    if (n == 4) {
+        _mm256_storeu_si256((__m256i *)times, bytes);
+    } else if (n == 2) {
+        _mm_storeu_si128((__m128i *)times, _mm256_castsi256_si128(bytes));
+    } else {
+        _mm_storel_epi64((__m128i *)times, _mm256_castsi256_si128(bytes));
+    }
+    __m256i near = _mm256_subs_epu16(c->doubt, least);
+    return _mm256_testz_si256(near, near);
+}
+
+/* Tables of up to 64 values, byte by byte: [byte of the float][value / 16][value % 16]. */
+#define DECODE_REGISTERS 4
 typedef struct lookup {
     const float *table;
     int steps;
-    __m256 values[8];
+    uint8_t bytes[4][4][16];
 } lookup;
 
 static inline lookup lookup_start(const float *table, int steps) {
     lookup l = {.table = table, .steps = steps};
-    for (int i = 0; i < 8; i++) {
-        l.values[i] = _mm256_loadu_ps(table + 8 * i);
+    for (int i = 0; i < 4; i++) {
+        /* byte j of 16 floats */
+        const __m128i by_byte = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        __m128i part[4];
+        for (int k = 0; k < 4; k++) {
+            part[k] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(table + 16 * i + 4 * k)),
+                                       by_byte);
+        }
+        __m128i low = _mm_unpacklo_epi32(part[0], part[1]);
+        __m128i high = _mm_unpackhi_epi32(part[0], part[1]);
+        __m128i low_2 = _mm_unpacklo_epi32(part[2], part[3]);
+        __m128i high_2 = _mm_unpackhi_epi32(part[2], part[3]);
+        _mm_storeu_si128((__m128i *)l.bytes[0][i], _mm_unpacklo_epi64(low, low_2));
+        _mm_storeu_si128((__m128i *)l.bytes[1][i], _mm_unpackhi_epi64(low, low_2));
+        _mm_storeu_si128((__m128i *)l.bytes[2][i], _mm_unpacklo_epi64(high, high_2));
+        _mm_storeu_si128((__m128i *)l.bytes[3][i], _mm_unpackhi_epi64(high, high_2));
     }
     return l;
 }
 
-static inline void decode_lanes(const lookup *l, const uint8_t *times, float *values) {
-    __m256i time = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)times));
-    __m256 value;
-    if (l->steps < 32) {
-        value = look_up_32(l->values, time);
-    } else if (l->steps < 64) {
-        value = choose(look_up_32(l->values, time), look_up_32(l->values + 4, time), time, 5);
-    } else {
-        value = _mm256_i32gather_ps(l->table, time, 4);
+/* 32 values from tables of 16 * parts. */
+static inline void decode_bytes(const lookup *l, const int parts, const uint8_t *times,
+                                float *values) {
+    /* so that what is unpacked lane by lane comes out in order */
+    __m256i time = _mm256_permutevar8x32_epi32(_mm256_loadu_si256((const __m256i *)times),
+                                               _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+    __m256i bytes[4], index[4];
+    for (int k = 0; k < parts; k++) { /* a high bit where it is another part's: looks up 0 */
+        index[k] = parts == 1
+                       ? time
+                       : _mm256_adds_epu8(_mm256_xor_si256(time, _mm256_set1_epi8((char)(16 * k))),
+                                          _mm256_set1_epi8(0x70));
     }
-    _mm256_storeu_ps(values, value);
+    for (int b = 0; b < 4; b++) {
+        for (int k = 0; k < parts; k++) {
+            __m256i part =
+                _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)l->bytes[b][k]));
+            part = _mm256_shuffle_epi8(part, index[k]);
+            bytes[b] = k == 0 ? part : _mm256_or_si256(bytes[b], part);
+        }
+    }
+    __m256i low[2] = {_mm256_unpacklo_epi8(bytes[0], bytes[1]),
+                      _mm256_unpackhi_epi8(bytes[0], bytes[1])};
+    __m256i high[2] = {_mm256_unpacklo_epi8(bytes[2], bytes[3]),
+                       _mm256_unpackhi_epi8(bytes[2], bytes[3])};
+    for (int i = 0; i < 2; i++) {
+        _mm256_storeu_si256((__m256i *)(values + 16 * i), _mm256_unpacklo_epi16(low[i], high[i]));
+        _mm256_storeu_si256((__m256i *)(values + 16 * i + 8),
+                            _mm256_unpackhi_epi16(low[i], high[i]));
+    }
+}
+
+static inline void decode_lanes(const lookup *l, const uint8_t *times, float *values) {
+    if (l->steps < 16) {
+        decode_bytes(l, 1, times, values);
+    } else if (l->steps < 32) {
+        decode_bytes(l, 2, times, values);
+    } else if (l->steps < 64) {
+        decode_bytes(l, 4, times, values);
+    } else {
+        for (int i = 0; i < 4; i++) {
+            __m256i time = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(times + 8 * i)));
+            _mm256_storeu_ps(values + 8 * i, _mm256_i32gather_ps(l->table, time, 4));
+        }
+    }
 }
 
 /* The numbers of the bits that are set: what moves chosen lanes to the front. */

@@ -71,7 +71,71 @@ static inline void encode_lanes(const search *s, const int levels, const float *
     _mm_storeu_si128((__m128i *)times, _mm512_cvtepi32_epi8(time));
 }
 
+/* A curve in registers. */
+#define CURVE_LEVELS 5 /* fewer are searched as quickly */
+typedef struct curve {
+    __m512 unit, low, high, silent, terms[4];
+    __m512i doubt;
+    int shift;
+} curve;
+
+static inline curve curve_start(const td_curve *from) {
+    curve c = {.unit = _mm512_set1_ps(from->unit),
+               .low = _mm512_set1_ps(from->low),
+               .high = _mm512_set1_ps(from->high),
+               .silent = _mm512_set1_ps(from->silent),
+               .doubt = _mm512_set1_epi32((int)from->doubt),
+               .shift = from->shift};
+    for (int i = 0; i < 4; i++) {
+        c.terms[i] = _mm512_loadu_ps(from->terms[i]);
+    }
+    return c;
+}
+
+/* The curve's spike times as the third bytes of the lanes, and below them the fractions. */
+static inline __m512i curve_at(const curve *c, const float *drives, const bool silenced) {
+    __m512 drive = _mm512_loadu_ps(drives);
+    __m512 y = _mm512_fmadd_ps(drive, c->unit, _mm512_set1_ps(1.0f));
+    if (silenced) {
+        y = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(drive, c->silent, _CMP_GT_OQ), y);
+    }
+    y = _mm512_min_ps(_mm512_max_ps(y, c->low), c->high); /* NaN becomes `low` */
+    __m512i span = _mm512_srl_epi32(_mm512_castps_si512(y), _mm_cvtsi32_si128(c->shift));
+    __m512 h = _mm512_permutexvar_ps(span, c->terms[3]);
+    for (int i = 2; i >= 0; i--) {
+        h = _mm512_fmadd_ps(h, y, _mm512_permutexvar_ps(span, c->terms[i]));
+    }
+    return _mm512_castps_si512(h);
+}
+
+/* LANES x n spike times; false if some are in doubt. */
+static inline bool curve_lanes(const curve *c, const float *drives, const int n,
+                               const bool silenced, uint8_t *times) {
+    __m512i least = _mm512_set1_epi32(-1);
+    __m512i bytes = _mm512_setzero_si512();
+    for (int i = 0; i < n; i++) {
+        const __m512i third = _mm512_broadcast_i32x4(
+            _mm_setr_epi32(i == 0 ? 0x0e0a0602 : -1, i == 1 ? 0x0e0a0602 : -1,
+                           i == 2 ? 0x0e0a0602 : -1, i == 3 ? 0x0e0a0602 : -1));
+        __m512i q = curve_at(c, drives + i * LANES, silenced);
+        least = _mm512_min_epu16(least, q);
+        bytes = _mm512_or_si512(bytes, _mm512_shuffle_epi8(q, third));
+    }
+    bytes = _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+    if (n == 4) {
+        _mm512_storeu_si512(times, bytes);
+    } else if (n == 2) {
+        _mm256_storeu_si256((__m256i *)times, _mm512_castsi512_si256(bytes));
+    } else {
+        _mm_storeu_si128((__m128i *)times, _mm512_castsi512_si128(bytes));
+    }
+    __m512i near = _mm512_subs_epu16(c->doubt, least);
+    return _mm512_test_epi32_mask(near, near) == 0;
+}
+
 /* Tables of up to 64 values in registers. */
+#define DECODE_REGISTERS 1
 typedef struct lookup {
     const float *table;
     bool small;

@@ -1,12 +1,17 @@
-/* The kernels, written once. Each instruction set's file defines
- *     vec                       a vector of LANES floats
- *     vec_load, vec_store       unaligned
- *     vec_set, vec_fma(a, b, c) a * b + c
- *     DENSE_SUMS, DENSE_REGISTERS       the tile of `dense`: how many sums the registers hold, and
- * of how many outputs at most search, search_start(tree), encode_lanes(&search, levels, drives,
- * times)    LANES spike times; `levels` is a constant lookup, lookup_start(table, steps),
- * decode_lanes(&lookup, times, values)    LANES values list_lanes(times, negative, count, first,
- * events)    the events among count <= LANES and VARIANT, its name; then it includes this. */
+/* The kernels, written once. Each instruction set's file defines VARIANT, its name, and
+ *
+ * - vec, a vector of LANES floats; vec_load, vec_store (unaligned), vec_set, vec_fma(a, b, c);
+ * - DENSE_SUMS, DENSE_REGISTERS: how many sums `dense` holds in registers, of how many outputs;
+ * - search, search_start(tree), encode_lanes(&search, levels, drives, times): LANES spike times,
+ *   `levels` a constant;
+ * - if it has them CURVE_LEVELS, from how many levels a curve is quicker than the search; curve,
+ *   curve_start(&tree->curve), curve_lanes(&curve, drives, n, silenced, times): n LANES of them,
+ *   false if one is in doubt;
+ * - lookup, lookup_start(table, steps), decode_lanes(&lookup, times, values): DECODE_REGISTERS
+ *   times LANES values;
+ * - list_lanes(times, negative, count, first, events): the events among count <= LANES;
+ *
+ * then it includes this. */
 
 #include <stdbool.h>
 
@@ -346,8 +351,8 @@ ALWAYS void encode_pixels(const td_tree *tree, const int levels, const float *dr
         encode_pixels(tree, levels, drives, sum_pitch, pixels, channels, times, time_pitch);       \
         break;
 
-static void encode(const td_tree *tree, const float *drives, size_t sum_pitch, int pixels,
-                   int channels, uint8_t *times, size_t time_pitch) {
+static void encode_searched(const td_tree *tree, const float *drives, size_t sum_pitch, int pixels,
+                            int channels, uint8_t *times, size_t time_pitch) {
     switch (tree->levels) {
         ENCODE_CASE(1)
         ENCODE_CASE(2)
@@ -362,10 +367,64 @@ static void encode(const td_tree *tree, const float *drives, size_t sum_pitch, i
     }
 }
 
+#ifdef CURVE_LEVELS
+/* One group of registers; what is in doubt is searched. */
+ALWAYS void encode_group(const td_tree *tree, const curve *c, const int n, const bool silenced,
+                         const float *drives, uint8_t *times) {
+    if (!curve_lanes(c, drives, n, silenced, times)) {
+        encode_searched(tree, drives, 0, 1, n * LANES, times, 0);
+    }
+}
+
+ALWAYS void encode_curve(const td_tree *tree, const bool silenced, const float *drives,
+                         size_t sum_pitch, int pixels, int channels, uint8_t *times,
+                         size_t time_pitch) {
+    curve k = curve_start(&tree->curve);
+    for (int p = 0; p < pixels; p++) {
+        const float *from = drives + (size_t)p * sum_pitch;
+        uint8_t *to = times + (size_t)p * time_pitch;
+        int c = 0;
+        for (; c + 4 * LANES <= channels; c += 4 * LANES) {
+            encode_group(tree, &k, 4, silenced, from + c, to + c);
+        }
+        if (c + 2 * LANES <= channels) {
+            encode_group(tree, &k, 2, silenced, from + c, to + c);
+            c += 2 * LANES;
+        }
+        if (c + LANES <= channels) {
+            encode_group(tree, &k, 1, silenced, from + c, to + c);
+            c += LANES;
+        }
+        if (c < channels) { /* the bytes behind may be another thread's */
+            uint8_t rest[LANES];
+            encode_group(tree, &k, 1, silenced, from + c, rest);
+            for (int i = 0; c + i < channels; i++) {
+                to[c + i] = rest[i];
+            }
+        }
+    }
+}
+#endif
+
+static void encode(const td_tree *tree, const float *drives, size_t sum_pitch, int pixels,
+                   int channels, uint8_t *times, size_t time_pitch) {
+#ifdef CURVE_LEVELS
+    if (tree->curve.fits && tree->levels >= CURVE_LEVELS) {
+        if (tree->curve.silenced) {
+            encode_curve(tree, true, drives, sum_pitch, pixels, channels, times, time_pitch);
+        } else {
+            encode_curve(tree, false, drives, sum_pitch, pixels, channels, times, time_pitch);
+        }
+        return;
+    }
+#endif
+    encode_searched(tree, drives, sum_pitch, pixels, channels, times, time_pitch);
+}
+
 static void decode(const float *table, int steps, const uint8_t *times, float *values,
                    size_t count) {
     lookup l = lookup_start(table, steps);
-    for (size_t i = 0; i < count; i += LANES) {
+    for (size_t i = 0; i < count; i += DECODE_REGISTERS * LANES) {
         decode_lanes(&l, times + i, values + i);
     }
 }

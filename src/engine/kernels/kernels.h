@@ -95,6 +95,19 @@ typedef struct td_channel_job {
     const float *weights; /* [rows][taps][registers * lanes] */
 } td_channel_job;
 
+/* A curve through a code's thresholds, of the form that those of formulas have: cubics over spans
+ * of y = 1 + drive * unit, with spike times as whole numbers of 2^16. Where it comes so near to a
+ * whole number that its error could matter, the thresholds are searched. */
+typedef struct td_curve {
+    bool fits;             /* false: there is none, all is searched */
+    bool silenced;         /* drives up to `silent` are silent, wherever the curve is */
+    int shift;             /* span: the bits of y >> shift, of which the lowest three count */
+    float unit, low, high; /* y is held between low and high */
+    float silent;
+    uint32_t doubt;     /* a fraction below this, of 2^16, is too near */
+    float terms[4][16]; /* [power][span, twice]; that of power 0 holds 2^23 */
+} td_curve;
+
 /* A code's thresholds as a binary search meets them: it begins at node 1 and goes from node j on to
  * 2 j or, if the drive is above the node's threshold, to 2 j + 1; after `levels` steps the spike
  * time is j - 2^levels. Nodes behind the last threshold are +inf. */
@@ -103,6 +116,7 @@ typedef struct td_tree {
     float nodes[256]; /* 1 .. 2^levels - 1 are in use */
     /* Levels 3, 4 and 5 once more: [1, 2 and 4 of them][the node's ancestor on level 3, less 8]. */
     float octants[7][8];
+    td_curve curve;
 } td_tree;
 
 /* A row of spike times as a list of events. */

@@ -19,6 +19,7 @@ static inline void encode_lanes(const search *s, const int levels, const float *
     }
 }
 
+#define DECODE_REGISTERS 1
 typedef const float *lookup;
 
 static inline lookup lookup_start(const float *table, int steps) {
