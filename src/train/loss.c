@@ -56,7 +56,22 @@ static double add_distance(const float *z, const float *wanted, size_t width, do
     return 0.5 * weight * sum;
 }
 
+/* A logit alone is that of class 1 against 0. */
+static double add_alone(float z, double wanted, double weight, double *gradient) {
+    double rest = log1p(exp(-fabs((double)z))); /* - ln of the larger share */
+    double zero = -rest - (z > 0.0f ? (double)z : 0.0), one = zero + (double)z;
+    *gradient += weight * (exp(one) - wanted);
+    return -weight * (wanted * one + (1.0 - wanted) * zero);
+}
+
+static double share_alone(float z) {
+    return 1.0 / (1.0 + exp(-(double)z));
+}
+
 static bool is_right(const float *z, size_t width, int label) {
+    if (width == 1) {
+        return (z[0] > 0.0f) == (label == 1);
+    }
     for (size_t i = 0; i < width; i++) {
         bool before = i < (size_t)label;
         if (before ? z[i] >= z[label] : z[i] > z[label]) {
@@ -80,11 +95,15 @@ static double sample_loss(const td_aim *aim, size_t n, const float *z, size_t wi
     }
     if (aim->labels != NULL && aim->labels[n] >= 0) {
         *correct += is_right(z, width, aim->labels[n]);
-        loss += own > 0.0 ? add_label(z, width, aim->labels[n], own, gradient) : 0.0;
+        loss += width == 1 ? add_alone(z[0], aim->labels[n], own, gradient)
+                           : add_label(z, width, aim->labels[n], own, gradient);
     }
-    return teacher == NULL
-               ? loss
-               : loss + add_teacher(z, teacher, width, aim->temperature, aim->distill, gradient);
+    if (teacher == NULL) {
+        return loss;
+    }
+    return loss + (width == 1
+                       ? add_alone(z[0], share_alone(teacher[0]), aim->distill, gradient)
+                       : add_teacher(z, teacher, width, aim->temperature, aim->distill, gradient));
 }
 
 double td_loss(const td_aim *aim, const float *outputs, int samples, size_t width, int batch,

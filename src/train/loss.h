@@ -18,7 +18,8 @@ typedef struct td_aim {
 /* The sum over the samples of
  *     (1 - distill) L + distill D
  * classes: L = - ln softmax(z)[label], D = temperature^2 KL(softmax(teacher/temperature) ||
- * softmax(z/temperature)) [Hinton 2015]; values: L and D are half the squared distance to target
+ * softmax(z/temperature)) [Hinton 2015]; of one logit alone, that of class 1 against 0, both are
+ * cross-entropies at temperature 1; values: L and D are half the squared distance to target
  * and teacher. gradient: [samples][outputs], divided by `batch`. *correct: samples whose largest
  * logit is that of their label. scratch: [outputs]. */
 double td_loss(const td_aim *aim, const float *outputs, int samples, size_t width, int batch,

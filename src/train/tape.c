@@ -166,6 +166,7 @@ static tdsnn_status add_own(tdsnn_context *ctx, td_tape *t, int index, td_dense_
     case TD_OP_CONCAT:
     case TD_OP_SLICE:
     case TD_OP_FLATTEN:
+    case TD_OP_UNFLATTEN:
         return TDSNN_OK;
     default:
         return td_error(ctx, TDSNN_ERR_UNSUPPORTED,
@@ -352,6 +353,9 @@ static void forward_node(td_tape *t, int index, td_pass_kind kind) {
     case TD_OP_FLATTEN:
         td_channels_first(in, t->samples, x, false, here->value);
         break;
+    case TD_OP_UNFLATTEN:
+        td_channels_last(node->shape, t->samples, x, false, here->value);
+        break;
     default: /* RELU, CLIP, LEAKY */
         td_rectify(node, x, values_of(t, index), here->value);
         break;
@@ -525,6 +529,9 @@ static void backward_simple(td_tape *t, int index) {
         break;
     case TD_OP_FLATTEN:
         td_channels_last(in, t->samples, here->gradient, add, dx);
+        break;
+    case TD_OP_UNFLATTEN:
+        td_channels_first(node->shape, t->samples, here->gradient, add, dx);
         break;
     default: /* RELU, CLIP, LEAKY */
         td_rectify_backward(node, t->cells[from].value, here->gradient, values_of(t, index), add,

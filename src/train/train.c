@@ -154,7 +154,7 @@ static tdsnn_status choose_aim(job *j) {
                         "values",
                         info.spec, info.targets, outputs);
     }
-    if (info.labelled && (size_t)info.classes > outputs) {
+    if (info.labelled && (size_t)info.classes > (outputs == 1 ? 2 : outputs)) {
         return td_error(j->ctx, TDSNN_ERR_USAGE, "%s has %d classes, the network gives %zu",
                         info.spec, info.classes, outputs);
     }
