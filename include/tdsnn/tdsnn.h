@@ -7,6 +7,7 @@
  *   run.h       a spiking network on samples: logits, spike times
  *   data.h      samples and labels                                      (libtdsnn-tools)
  *   convert.h   a plain network becomes a spiking one                   (libtdsnn-tools)
+ *   train.h     training and retraining                                 (libtdsnn-tools)
  *   eval.h      accuracy, spikes, operations, latency                   (libtdsnn-tools)
  *   verify.h    the proof that the spiking network computes the same    (libtdsnn-tools)
  *   bench.h     speed against the dense network                         (libtdsnn-tools)
@@ -24,6 +25,7 @@
 #include <tdsnn/model.h>
 #include <tdsnn/report.h>
 #include <tdsnn/run.h>
+#include <tdsnn/train.h>
 #include <tdsnn/verify.h>
 
 #endif
