@@ -2355,7 +2355,8 @@ static void test_unflatten(void) {
     }
     b = build(ctx, 13); /* nodes are numbered anew where one has gone; the weights stay */
     y = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 2, 3, 4)));
-    y = add_node(b, "Reshape", "r", add_node(b, "Flatten", "f", y), add_integers(b, "s", INTS(-1, 2, 3, 4)));
+    y = add_node(b, "Reshape", "r", add_node(b, "Flatten", "f", y),
+                 add_integers(b, "s", INTS(-1, 2, 3, 4)));
     y = add_node(b, "Conv", "c", y, add_random(b, "v", INTS(4, 2, 1, 1)));
     y = add_node(b, "Gemm", "d", add_node(b, "Flatten", "g", y), add_floats(b, "w", INTS(2, 48), w),
                  add_random(b, "u", INTS(2)));
