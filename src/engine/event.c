@@ -11,6 +11,8 @@
 typedef struct scratch {
     float *sums;
     float *row; /* two rows of values */
+    td_run *runs, *sorted;
+    uint32_t *lengths; /* how many runs have each length, then where those go */
 } scratch;
 
 /* Spike times are [H][W][pitch], channels innermost; so are the values that layers read. Neurons
@@ -50,7 +52,11 @@ static tdsnn_status fill(tdsnn_context *ctx, td_session *s) {
         scratch *own = &s->scratch[i];
         own->sums = td_alloc(ctx, p->sums_size + TD_SLACK, sizeof *own->sums);
         own->row = td_alloc(ctx, 2 * p->row_size + TD_SLACK, sizeof *own->row);
-        made = own->sums != NULL && own->row != NULL;
+        own->runs = td_alloc(ctx, p->runs_size, sizeof *own->runs);
+        own->sorted = td_alloc(ctx, p->runs_size, sizeof *own->sorted);
+        own->lengths = td_alloc(ctx, p->lengths_size, sizeof *own->lengths);
+        made = own->sums != NULL && own->row != NULL && own->runs != NULL && own->sorted != NULL &&
+               own->lengths != NULL;
     }
     return made ? td_team_create(ctx, s->threads, &s->team) : TDSNN_ERR_RUNTIME;
 }
@@ -79,6 +85,9 @@ void td_session_destroy(td_session *s) {
     for (int i = 0; s->scratch != NULL && i < s->threads; i++) {
         td_free(s->scratch[i].sums);
         td_free(s->scratch[i].row);
+        td_free(s->scratch[i].runs);
+        td_free(s->scratch[i].sorted);
+        td_free(s->scratch[i].lengths);
     }
     td_free(s->scratch);
     td_free(s->times);
@@ -339,6 +348,7 @@ static void list_events(const td_session *s, const td_route *route, int first, i
 /* One block of neurons under way, or some of its rows. */
 typedef struct task {
     const td_session *session;
+    const scratch *own;
     const td_layer_plan *layer;
     const td_block *block;
     int first, end; /* output rows */
@@ -405,6 +415,7 @@ static void slide(const task *t, const td_route *route, const float *weights, in
     for (int b = 0; b < route->blocks; b++, weights += size) {
         for (int y = first; y < end; y++) {
             td_slide_job job = {.sum_pitch = t->outputs,
+                                .registers = t->block->registers,
                                 .width = route->width,
                                 .block = route->block,
                                 .row = events_of(t->session, route, y, group, b),
@@ -422,36 +433,75 @@ static void slide(const task *t, const td_route *route, const float *weights, in
     }
 }
 
-/* Kernel row after kernel row, so that the weights of one stay near while all pixels use them. */
-static void gather(const task *t, const td_route *route, const float *weights, int group) {
+/* The runs of kernel row k onto the task's pixels; their number. */
+static size_t find_runs(const task *t, const td_route *route, int group, int block, int k) {
     const td_synapses *s = route->synapses;
     const td_axis *ys = &s->window.y, *xs = &s->window.x;
-    td_shape shape = t->layer->layer->shape;
-    size_t size = block_weights(t, route) / (size_t)ys->kernel; /* of a kernel row */
-    td_gather_job job = {.sum_pitch = t->outputs,
-                         .pixels = shape.w,
+    int width = route->width, pixels = t->layer->layer->shape.w;
+    td_run *runs = t->own->runs;
+    size_t count = 0;
+    for (int y = t->first; y < t->end; y++) {
+        int input = td_axis_input(ys, y, k);
+        if (input < 0 || input >= s->view.h) {
+            continue;
+        }
+        td_event_row row = events_of(t->session, route, input, group, block);
+        uint32_t first = (uint32_t)(row.events - t->session->events);
+        uint32_t sums = (uint32_t)((size_t)(y - t->first) * t->row);
+        for (int x = 0; x < pixels; x++) {
+            int left = x * xs->stride - xs->pad_begin, right = left + xs->kernel;
+            int from = left < 0 ? 0 : left > width ? width : left;
+            int to = right > width ? width : right < from ? from : right;
+            uint32_t start = row.starts[from];
+            runs[count] = (td_run){.sums = sums + (uint32_t)((size_t)x * t->outputs),
+                                   .first = first + start,
+                                   .count = row.starts[to] - start,
+                                   .place = left * route->block};
+            count += runs[count].count > 0;
+        }
+    }
+    return count;
+}
+
+/* Runs of one length together: the processor then foresees where each ends. */
+static void sort_runs(const task *t, size_t count, uint32_t longest) {
+    const td_run *runs = t->own->runs;
+    td_run *sorted = t->own->sorted;
+    uint32_t *at = t->own->lengths, sum = 0;
+    memset(at, 0, ((size_t)longest + 1) * sizeof *at);
+    for (size_t i = 0; i < count; i++) {
+        at[runs[i].count]++;
+    }
+    for (uint32_t length = 0; length <= longest; length++) {
+        uint32_t here = at[length];
+        at[length] = sum;
+        sum += here;
+    }
+    for (size_t i = 0; i < count; i++) {
+        sorted[at[runs[i].count]++] = runs[i];
+    }
+}
+
+/* Kernel row after kernel row, so that the weights of one stay near while all pixels use them. */
+static void gather(const task *t, const td_route *route, const float *weights, int group) {
+    const td_window *w = &route->synapses->window;
+    size_t size = block_weights(t, route) / (size_t)w->y.kernel; /* of a kernel row */
+    uint32_t longest = (uint32_t)(w->x.kernel * route->block);
+    td_gather_job job = {.sums = t->sums,
                          .registers = t->block->registers,
-                         .width = route->width,
-                         .block = route->block,
-                         .taps = xs->kernel,
-                         .stride = xs->stride,
-                         .pad = xs->pad_begin,
-                         .far = shape.h == 1 && shape.w == 1,
+                         .far = plane_of(t->layer->layer->shape) == 1,
+                         .events = t->session->events,
                          .table = table_of(t, route)};
     for (int b = 0; b < route->blocks; b++) {
-        for (int k = 0; k < ys->kernel; k++, weights += size) {
+        for (int k = 0; k < w->y.kernel; k++, weights += size) {
             job.weights = weights;
-            for (int y = t->first; y < t->end; y++) {
-                int input = td_axis_input(ys, y, k);
-                if (!job.far) {
-                    fetch(weights + size, size, y - t->first, t->end - t->first);
-                }
-                if (input >= 0 && input < s->view.h) {
-                    job.sums = sums_at(t, y);
-                    job.row = events_of(t->session, route, input, group, b);
-                    t->session->plan->kernels->gather(&job);
-                }
+            job.run_count = find_runs(t, route, group, b, k);
+            job.runs = t->own->runs;
+            if (job.run_count > 1) {
+                sort_runs(t, job.run_count, longest);
+                job.runs = t->own->sorted;
             }
+            t->session->plan->kernels->gather(&job);
         }
     }
 }
@@ -611,7 +661,7 @@ static void run_block(const td_session *s, const scratch *own, const td_layer_pl
                       int first, int end, float *logits) {
     const td_block *block = &l->blocks[index];
     td_shape shape = l->layer->shape;
-    task t = {.session = s, .layer = l, .block = block, .first = first, .end = end};
+    task t = {.session = s, .own = own, .layer = l, .block = block, .first = first, .end = end};
     t.outputs = (size_t)block->registers * (size_t)s->plan->kernels->lanes;
     t.row = ((size_t)shape.w + 2 * TD_MARGIN) * t.outputs;
     t.sums = own->sums + TD_MARGIN * t.outputs;

@@ -4,8 +4,8 @@
 
 /* What the kernels cost, in cycles of a core that loads two vectors and starts two fused
  * multiply-adds a cycle; the constants were measured (docs/performance.md). */
-#define SLIDE_PIXEL 32.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
-#define GATHER_RUN 30.0  /* likewise, and the first weights are seldom near */
+#define SLIDE_PIXEL 24.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
+#define GATHER_RUN 40.0  /* sorting them, finding the first weights */
 #define DENSE_TILE 25.0
 #define LATENCY 4.0
 
@@ -92,13 +92,14 @@ static double predict(const td_plan *p, const td_layer *layer, const td_synapses
     double blocks = ceil_div(s->inputs / s->groups, TD_CHANNEL_BLOCK);
     switch (form) {
     case TD_FORM_SLIDE:
-        return (double)plane_of(s->view) * (inputs * density * 11.0 / 2.0 + blocks * SLIDE_PIXEL);
+        return (double)plane_of(s->view) *
+               (inputs * density * (9.0 * r + 2.0) / 2.0 + blocks * (SLIDE_PIXEL + 6.0 * r));
     case TD_FORM_SCATTER: /* a load and a store of each sum, and the weights */
         return (double)plane_of(s->view) * (inputs * density * (taps * (r + 0.5) + 15.0) + inputs);
     case TD_FORM_GATHER: {
         double runs = taps > 1.0 ? rows * blocks : 1.0;
         /* wide registers wait for the second-level cache, which gives 64 bytes a cycle */
-        double wait = p->kernels->lanes >= 16 ? 1.5 : 1.1;
+        double wait = 1.0;
         return pixels *
                (taps * inputs * density * (r + 2.0) / 2.0 * wait + runs * (GATHER_RUN + r));
     }
@@ -160,7 +161,7 @@ static choice choose(const td_plan *p, const td_layer *layer, const td_synapses 
         consider(&best, p, layer, s, TD_FORM_SCATTER, TD_MAX_REGISTERS, density);
     }
     if (can_slide(p, layer, s)) {
-        consider(&best, p, layer, s, TD_FORM_SLIDE, 1, density);
+        consider(&best, p, layer, s, TD_FORM_SLIDE, p->kernels->slide_registers, density);
     }
     return best;
 }
@@ -175,10 +176,11 @@ static td_form form_for(const td_plan *p, const td_layer *layer, const td_synaps
     const struct {
         td_form form;
         bool possible;
-    } forms[] = {{TD_FORM_DENSE, registers <= p->kernels->dense_registers},
-                 {TD_FORM_GATHER, can_gather(p, s)},
-                 {TD_FORM_SCATTER, can_scatter(p, layer, s)},
-                 {TD_FORM_SLIDE, registers == 1 && can_slide(p, layer, s)}};
+    } forms[] = {
+        {TD_FORM_DENSE, registers <= p->kernels->dense_registers},
+        {TD_FORM_GATHER, can_gather(p, s)},
+        {TD_FORM_SCATTER, can_scatter(p, layer, s)},
+        {TD_FORM_SLIDE, registers <= p->kernels->slide_registers && can_slide(p, layer, s)}};
     td_form best = TD_FORM_DENSE;
     double least = -1.0;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
@@ -444,6 +446,8 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         shape_route(route, layer);
         size_t row = (size_t)s->view.w * td_pitch(s->view.c);
         p->row_size = row > p->row_size ? row : p->row_size;
+        size_t lengths = (size_t)s->window.x.kernel * (size_t)route->block + 1;
+        p->lengths_size = lengths > p->lengths_size ? lengths : p->lengths_size;
         tdsnn_status status = place_route(ctx, p, route, &n);
         if (status != TDSNN_OK) {
             return status;
@@ -476,6 +480,8 @@ static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
     }
     cut_all(p, layer, registers, l->blocks);
     l->bands = count_bands(p, layer, registers);
+    size_t pixels = (size_t)ceil_div(layer->shape.h, l->bands) * (size_t)layer->shape.w;
+    p->runs_size = pixels + 1 > p->runs_size ? pixels + 1 : p->runs_size;
     for (int b = 0; b < l->block_count; b++) {
         td_block *block = &l->blocks[b];
         if (pack_bias(p, layer, block) != TDSNN_OK || pack_weights(p, l, block) != TDSNN_OK) {
@@ -653,7 +659,9 @@ td_plan_row td_plan_describe(const td_plan *p, int layer, int index) {
 
 size_t td_plan_session_bytes(const td_plan *p, int threads) {
     return p->times_size + p->flat_size + (p->events_size + p->starts_size) * sizeof(uint32_t) +
-           (p->values_size + (size_t)threads * (p->sums_size + 2 * p->row_size)) * sizeof(float);
+           (p->values_size + (size_t)threads * (p->sums_size + 2 * p->row_size)) * sizeof(float) +
+           (size_t)threads *
+               (2 * p->runs_size * sizeof(td_run) + p->lengths_size * sizeof(uint32_t));
 }
 
 size_t td_plan_weight_bytes(const td_plan *p) {

@@ -83,6 +83,8 @@ struct td_plan {
     size_t events_size, starts_size;
     size_t sums_size; /* floats */
     size_t row_size;  /* floats of the longest row of values */
+    size_t runs_size,
+        lengths_size; /* of a thread: runs of events, and lengths that they may have */
 };
 
 /* A curve through the thresholds, if there is one that is near enough. */

@@ -152,6 +152,15 @@ static tdsnn_status chain(td_lowerer *l, td_op op, td_shape shape, const char *s
     return td_draft_add(l, &draft, at);
 }
 
+/* The flat values of draft *at: what a picture was made of, or a Flatten. */
+static tdsnn_status flatten(td_lowerer *l, td_shape flat, int *at) {
+    if (l->drafts[*at].op == TD_OP_UNFLATTEN) {
+        *at = l->drafts[*at].inputs[0];
+        return TDSNN_OK;
+    }
+    return chain(l, TD_OP_FLATTEN, flat, "flat", NULL, at);
+}
+
 /* One of the four operators, as a node of its own: behind a Flatten if there is a number for every
  * value of a picture, and then back. */
 static tdsnn_status keep_operand(td_lowerer *l, const td_source_node *node, int input, td_op op,
@@ -163,7 +172,7 @@ static tdsnn_status keep_operand(td_lowerer *l, const td_source_node *node, int 
     td_shape picture = draft.shape;
     td_shape flat = {.c = (int)td_shape_count(picture), .h = 1, .w = 1, .flat = true};
     int at = draft.inputs[0];
-    tdsnn_status status = chain(l, TD_OP_FLATTEN, flat, "flat", NULL, &at);
+    tdsnn_status status = flatten(l, flat, &at);
     if (status == TDSNN_OK) {
         status = chain(l, op, flat, "by-value", constant->values, &at);
     }
@@ -255,7 +264,7 @@ static tdsnn_status negate_difference(td_lowerer *l, const td_source_node *node,
     td_shape picture = td_input_draft(l, node, 1)->shape;
     td_shape flat = {.c = (int)td_shape_count(picture), .h = 1, .w = 1, .flat = true};
     int at = td_input_value(l, node, 1)->draft;
-    tdsnn_status status = chain(l, TD_OP_FLATTEN, flat, "flat", NULL, &at);
+    tdsnn_status status = flatten(l, flat, &at);
     if (status == TDSNN_OK) {
         status = chain(l, TD_OP_SUB, flat, "by-value", shift->values, &at);
     }

@@ -147,9 +147,6 @@ static tdsnn_status emit_draft(td_lowerer *l, const td_draft *draft, const int *
                     .high = draft->high,
                     .count_padding = draft->count_padding,
                     .first_channel = draft->first_channel};
-    for (int i = 0; i < draft->input_count; i++) {
-        draft->inputs[i] = numbers[draft->inputs[i]];
-    }
     l->node = draft->source;
     tdsnn_status status = TDSNN_OK;
     if (draft->weights != NULL) {
@@ -163,6 +160,9 @@ static tdsnn_status emit_draft(td_lowerer *l, const td_draft *draft, const int *
     }
     if (status == TDSNN_OK) {
         status = copy_code(l, draft, &node.code);
+    }
+    for (int i = 0; i < draft->input_count; i++) { /* of the graph now, no more of the drafts */
+        draft->inputs[i] = numbers[draft->inputs[i]];
     }
     if (status == TDSNN_OK && td_graph_append(l->ctx, l->result->graph, &node) < 0) {
         status = TDSNN_ERR_RUNTIME;

@@ -115,38 +115,39 @@ static void add_event(float *sums, const float *weights, float value, int output
 }
 
 static void naive_gather(const td_gather_job *j, int outputs, float *sums) {
-    for (int x = 0; x < j->pixels; x++) {
-        for (int tap = 0; tap < j->taps; tap++) {
-            int from = x * j->stride - j->pad + tap;
-            bool present = from >= 0 && from < j->width;
-            uint32_t i = present ? j->row.starts[from] : 0;
-            uint32_t end = present ? j->row.starts[from + 1] : 0;
-            for (; i < end; i++) {
-                uint32_t event = j->row.events[i];
-                int channel = (int)(event >> 16) - from * j->block;
-                size_t at = (size_t)(tap * j->block + channel) * (size_t)outputs;
-                add_event(sums + (size_t)x * j->sum_pitch, j->weights + at,
-                          j->table[event & 0xffff], outputs);
-            }
+    for (size_t k = 0; k < j->run_count; k++) {
+        for (uint32_t i = 0; i < j->runs[k].count; i++) {
+            uint32_t event = j->events[j->runs[k].first + i];
+            int place = (int)(event >> 16) - j->runs[k].place;
+            add_event(sums + j->runs[k].sums, j->weights + (ptrdiff_t)place * outputs,
+                      j->table[event & 0xffff], outputs);
         }
     }
 }
 
+/* Runs of the taps of some pixels, in any order. */
 static bool try_gather(trial *t) {
+    int taps = 1 + t->round / TD_MAX_REGISTERS % 7, width = ONE_OF(t, 0, 1, 2, 3, 7, 16, 33);
+    int block = any_block(t), pitch = between(t, 0, 5), pixels = ONE_OF(t, 0, 1, 2, 5, 9, 17);
     td_gather_job j = {.registers = 1 + t->round % TD_MAX_REGISTERS,
-                       .taps = 1 + t->round / TD_MAX_REGISTERS % 7,
-                       .pixels = ONE_OF(t, 0, 1, 2, 5, 9, 17),
-                       .width = ONE_OF(t, 0, 1, 2, 3, 7, 16, 33),
-                       .stride = between(t, 1, 4),
-                       .pad = between(t, 0, 7),
                        .far = between(t, 0, 1) == 1,
-                       .block = any_block(t),
+                       .run_count = (size_t)pixels,
                        .table = get_table(t)};
     int outputs = j.registers * t->kernels->lanes;
-    j.sum_pitch = (size_t)(outputs + between(t, 0, 5));
-    j.row = get_events(t, j.width, j.block, between(t, 1, j.block), any_density(t));
-    j.weights = get_floats(t, (size_t)(j.taps * j.block * outputs), 0);
-    size_t count = j.pixels == 0 ? 0 : (size_t)(j.pixels - 1) * j.sum_pitch + (size_t)outputs;
+    td_event_row row = get_events(t, width, block, between(t, 1, block), any_density(t));
+    td_run *runs = get(t, (size_t)pixels, sizeof *runs, 0);
+    for (int i = 0; i < pixels; i++) {
+        int left = between(t, -taps, width), from = left < 0 ? 0 : left;
+        int to = left + taps < from ? from : left + taps > width ? width : left + taps;
+        runs[i] = (td_run){.sums = (uint32_t)((pixels - 1 - i) * (outputs + pitch)),
+                           .first = row.starts[from],
+                           .count = row.starts[to] - row.starts[from],
+                           .place = left * block};
+    }
+    j.runs = runs;
+    j.events = row.events;
+    j.weights = get_floats(t, (size_t)(taps * block * outputs), 0);
+    size_t count = pixels == 0 ? 0 : (size_t)((pixels - 1) * (outputs + pitch) + outputs);
     j.sums = get_floats(t, count, 0);
     float *want = copy(t, j.sums, count, sizeof *want);
     naive_gather(&j, outputs, want);
@@ -213,9 +214,11 @@ static void naive_slide(const td_slide_job *j, int lanes, float *const *sums) {
 }
 
 static bool try_slide(trial *t) {
-    int lanes = t->kernels->lanes;
-    td_slide_job j = {
-        .width = ONE_OF(t, 0, 1, 2, 3, 8, 33), .block = any_block(t), .table = get_table(t)};
+    td_slide_job j = {.width = ONE_OF(t, 0, 1, 2, 3, 8, 33),
+                      .registers = t->round % 2 == 0 ? 1 : t->kernels->slide_registers,
+                      .block = any_block(t),
+                      .table = get_table(t)};
+    int lanes = j.registers * t->kernels->lanes;
     j.sum_pitch = (size_t)(lanes * (1 + t->round % 3) + t->round % 2);
     j.row = get_events(t, j.width, j.block, between(t, 1, j.block), any_density(t));
     j.weights = get_floats(t, (size_t)(j.block * 9 * lanes), 0);

@@ -2349,6 +2349,23 @@ static void test_unflatten(void) {
     td_lowering lowering = expect_graph(b, add_node(b, "Relu", "s", y), "a picture, another, flat");
     ok(HAS_OPS(lowering.graph, TD_OP_RELU, TD_OP_FLATTEN, TD_OP_RELU), "is flattened once");
     td_lowering_destroy(&lowering);
+    float w[96];
+    for (int i = 0; i < 96; i++) {
+        w[i] = (float)i;
+    }
+    b = build(ctx, 13); /* nodes are numbered anew where one has gone; the weights stay */
+    y = add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 2, 3, 4)));
+    y = add_node(b, "Reshape", "r", add_node(b, "Flatten", "f", y),
+                 add_integers(b, "s", INTS(-1, 2, 3, 4)));
+    y = add_node(b, "Conv", "c", y, add_random(b, "v", INTS(4, 2, 1, 1)));
+    y = add_node(b, "Gemm", "d", add_node(b, "Flatten", "g", y), add_floats(b, "w", INTS(2, 48), w),
+                 add_random(b, "u", INTS(2)));
+    set_int(b, "transB", 1);
+    lowering = expect_graph(b, y, "linear layers behind a node that has gone");
+    ok(HAS_OPS(lowering.graph, TD_OP_RELU, TD_OP_CONV, TD_OP_FLATTEN, TD_OP_INNER) &&
+           memcmp(lowering.graph->nodes[4].weights, w, sizeof w) == 0,
+       "have all their weights");
+    td_lowering_destroy(&lowering);
     b = build(ctx, 13); /* H, W, C: another order than ours */
     y = add_node(b, "Transpose", "t",
                  add_node(b, "Relu", "relu", add_input(b, "x", INTS(-1, 2, 3, 4))));

@@ -7,6 +7,8 @@
 #define VARIANT avx2
 #define LANES 8
 #define DENSE_SUMS 12
+#define SLIDE_REGISTERS 1
+#define GATHER_SUMS 12
 #define DENSE_REGISTERS 3
 
 typedef __m256 vec;

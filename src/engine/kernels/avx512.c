@@ -7,6 +7,8 @@
 #define VARIANT avx512
 #define LANES 16
 #define DENSE_SUMS 24
+#define SLIDE_REGISTERS 2
+#define GATHER_SUMS 16
 #define DENSE_REGISTERS 4
 
 typedef __m512 vec;

@@ -2,6 +2,7 @@
  *
  * - vec, a vector of LANES floats; vec_load, vec_store (unaligned), vec_set, vec_fma(a, b, c);
  * - DENSE_SUMS, DENSE_REGISTERS: how many sums `dense` holds in registers, of how many outputs;
+ *   GATHER_SUMS: how many `gather`; SLIDE_REGISTERS: how many of one pixel `slide`, 1 or 2;
  * - search, search_start(tree), encode_lanes(&search, levels, drives, times): LANES spike times,
  *   `levels` a constant;
  * - if it has them CURVE_LEVELS, from how many levels a curve is quicker than the search; curve,
@@ -18,6 +19,10 @@
 #include "engine/kernels/kernels.h"
 
 #define ALWAYS static inline __attribute__((always_inline))
+
+/* Makes a pointer a register that is added to nothing else: left to itself, the compiler computes
+ * an address of its own for each of the loads that follow. */
+#define ONE_BASE(pointer) __asm__("" : "+r"(pointer))
 
 /* Calls f(job, n) with n = registers as a constant, so that the sums are registers. */
 #define WITH_REGISTERS(f, job)                                                                     \
@@ -61,7 +66,7 @@ ALWAYS void store_sums(float *to, const vec *sum, const int registers) {
 }
 
 /* ---------------------------------------------------------------------------------------- gather
- * One output pixel's sums stay in registers; the events of the taps of a kernel row are one run.
+ * One output pixel's sums stay in registers over a run of events.
  */
 #define EVENTS_AHEAD 12
 
@@ -73,40 +78,69 @@ ALWAYS void fetch_ahead(const float *weights, const uint32_t *event, const int r
     }
 }
 
-ALWAYS void gather_row(const td_gather_job *j, const int registers, const bool far) {
+ALWAYS void add_event(vec *sum, const float *origin, const uint32_t *event, const float *table,
+                      const int registers, const bool far) {
+    const float *w = origin + (size_t)(*event >> 16) * (size_t)registers * LANES;
+    vec value = vec_set(table[*event & 0xffff]);
+    ONE_BASE(w);
+    if (far) {
+        fetch_ahead(origin, event, registers);
+    }
+    for (int r = 0; r < registers; r++) {
+        sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);
+    }
+}
+
+/* `together` runs side by side: a sum can only take one event after the other, and one run has too
+ * few of them to keep the processor busy. */
+ALWAYS void gather_group(const td_gather_job *j, const td_run *runs, const int together,
+                         const int registers, const bool far) {
     const ptrdiff_t outputs = (ptrdiff_t)registers * LANES;
-    for (int x = 0; x < j->pixels; x++) {
-        float *sums = j->sums + (size_t)x * j->sum_pitch;
-        int left = x * j->stride - j->pad, right = left + j->taps;
-        int from = left < 0 ? 0 : left, to = right > j->width ? j->width : right;
-        if (from >= to) {
-            continue;
+    const float *table = j->table, *origin[8];
+    const uint32_t *event[8];
+    vec sum[8][TD_MAX_REGISTERS];
+    uint32_t least = runs[0].count;
+    for (int g = 0; g < together; g++) {
+        const float *sums = j->sums + runs[g].sums;
+        ONE_BASE(sums);
+        load_sums(sum[g], sums, registers);
+        origin[g] = j->weights - runs[g].place * outputs;
+        event[g] = j->events + runs[g].first;
+        least = runs[g].count < least ? runs[g].count : least;
+    }
+    for (uint32_t i = 0; i < least; i++) {
+        for (int g = 0; g < together; g++) {
+            add_event(sum[g], origin[g], event[g] + i, table, registers, far);
         }
-        const float *origin = j->weights - (ptrdiff_t)left * j->block * outputs;
-        uint32_t i = j->row.starts[from], end = j->row.starts[to];
-        vec sum[TD_MAX_REGISTERS];
-        load_sums(sum, sums, registers);
-        for (; i < end; i++) {
-            uint32_t event = j->row.events[i];
-            const float *w = origin + (size_t)(event >> 16) * (size_t)outputs;
-            vec value = vec_set(j->table[event & 0xffff]);
-            if (far) {
-                fetch_ahead(origin, j->row.events + i, registers);
-            }
-            for (int r = 0; r < registers; r++) {
-                sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);
-            }
+    }
+    for (int g = 0; g < together; g++) {
+        float *sums = j->sums + runs[g].sums;
+        for (uint32_t i = least; i < runs[g].count; i++) {
+            add_event(sum[g], origin[g], event[g] + i, table, registers, far);
         }
-        store_sums(sums, sum, registers);
+        ONE_BASE(sums);
+        store_sums(sums, sum[g], registers);
+    }
+}
+
+ALWAYS void gather_runs(const td_gather_job *j, const int registers, const bool far) {
+    const int wanted = (8 + registers - 1) / registers;
+    const int together = far || wanted * registers > GATHER_SUMS ? 1 : wanted;
+    size_t k = 0;
+    for (; k + (size_t)together <= j->run_count; k += (size_t)together) {
+        gather_group(j, j->runs + k, together, registers, far);
+    }
+    for (; k < j->run_count; k++) {
+        gather_group(j, j->runs + k, 1, registers, far);
     }
 }
 
 ALWAYS void gather_near(const td_gather_job *j, const int registers) {
-    gather_row(j, registers, false);
+    gather_runs(j, registers, false);
 }
 
 ALWAYS void gather_far(const td_gather_job *j, const int registers) {
-    gather_row(j, registers, true);
+    gather_runs(j, registers, true);
 }
 
 static void gather(const td_gather_job *job) {
@@ -149,49 +183,61 @@ ALWAYS void scatter_row(const td_scatter_job *j, const int registers) {
     }
 }
 
-static void scatter(const td_scatter_job *job) {
-    WITH_REGISTERS(scatter_row, job)
-}
+static void scatter(const td_scatter_job *job){WITH_REGISTERS(scatter_row, job)}
 
 /* ----------------------------------------------------------------------------------------- slide
  * The sums of the 3 x 3 output pixels around an input pixel stay in registers: each event is read
  * once and goes to all nine.
  */
-static void slide(const td_slide_job *j) {
-    vec sum[3][3]; /* [ky = 2, 1, 0][kx = 2, 1, 0] */
+ALWAYS void slide_row(const td_slide_job *j, const int registers) {
+    const float *table = j->table, *weights = j->weights;
+    vec sum[3][3][SLIDE_REGISTERS]; /* [ky = 2, 1, 0][kx = 2, 1, 0] */
     for (int row = 0; row < 3; row++) {
-        sum[row][0] = vec_load(j->sums[row]);
-        sum[row][1] = vec_load(j->sums[row] + j->sum_pitch);
+        load_sums(sum[row][0], j->sums[row], registers);
+        load_sums(sum[row][1], j->sums[row] + j->sum_pitch, registers);
     }
     for (int x = 0; x < j->width; x++) {
         size_t oldest = (size_t)x * j->sum_pitch;
         for (int row = 0; row < 3; row++) {
-            sum[row][2] = vec_load(j->sums[row] + oldest + 2 * j->sum_pitch);
+            load_sums(sum[row][2], j->sums[row] + oldest + 2 * j->sum_pitch, registers);
         }
-        uint32_t i = j->row.starts[x], end = j->row.starts[x + 1];
+        const uint32_t *event = j->row.events + j->row.starts[x];
+        const uint32_t *end = j->row.events + j->row.starts[x + 1];
         uint32_t origin = (uint32_t)x * (uint32_t)j->block;
-        for (; i < end; i++) {
-            uint32_t event = j->row.events[i];
-            const float *w = j->weights + (size_t)((event >> 16) - origin) * 9 * LANES;
-            vec value = vec_set(j->table[event & 0xffff]);
-            for (int row = 0; row < 3; row++) {
-                for (int column = 0; column < 3; column++) {
-                    sum[row][column] = vec_fma(vec_load(w + (8 - 3 * row - column) * LANES), value,
-                                               sum[row][column]);
-                }
+        for (; event < end; event++) {
+            const float *w =
+                weights + (size_t)((*event >> 16) - origin) * 9 * (size_t)registers * LANES;
+            vec value = vec_set(table[*event & 0xffff]);
+            ONE_BASE(w);
+            for (int k = 0; k < 9 * registers; k++) { /* the last tap comes first */
+                int tap = 8 - k / registers, r = k % registers;
+                vec *to = &sum[(8 - tap) / 3][(8 - tap) % 3][r];
+                *to = vec_fma(vec_load(w + (tap * registers + r) * LANES), value, *to);
             }
         }
         for (int row = 0; row < 3; row++) {
-            vec_store(j->sums[row] + oldest, sum[row][0]);
-            sum[row][0] = sum[row][1];
-            sum[row][1] = sum[row][2];
+            store_sums(j->sums[row] + oldest, sum[row][0], registers);
+            for (int r = 0; r < registers; r++) {
+                sum[row][0][r] = sum[row][1][r];
+                sum[row][1][r] = sum[row][2][r];
+            }
         }
     }
     for (int row = 0; row < 3; row++) {
         float *end = j->sums[row] + (size_t)j->width * j->sum_pitch;
-        vec_store(end, sum[row][0]);
-        vec_store(end + j->sum_pitch, sum[row][1]);
+        store_sums(end, sum[row][0], registers);
+        store_sums(end + j->sum_pitch, sum[row][1], registers);
     }
+}
+
+static void slide(const td_slide_job *j) {
+#if SLIDE_REGISTERS > 1
+    if (j->registers == SLIDE_REGISTERS) {
+        slide_row(j, SLIDE_REGISTERS);
+        return;
+    }
+#endif
+    slide_row(j, 1);
 }
 
 /* ----------------------------------------------------------------------------------------- dense
@@ -469,6 +515,7 @@ const td_kernels TABLE_OF(VARIANT) = {
     .lanes = LANES,
     .dense_registers = DENSE_REGISTERS,
     .dense_sums = DENSE_SUMS,
+    .slide_registers = SLIDE_REGISTERS,
     .gather = gather,
     .scatter = scatter,
     .slide = slide,

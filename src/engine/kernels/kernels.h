@@ -26,19 +26,25 @@ typedef struct td_event_row {
 /* The most that width * block may be, so that places fit. */
 #define TD_MAX_PLACES 65536
 
-/* Events of one input row onto one row of output pixels, through one kernel row. */
+/* Neighbouring events that go to one output pixel: those of the taps of a kernel row. */
+typedef struct td_run {
+    uint32_t sums;  /* floats from the job's sums to the pixel's */
+    uint32_t first; /* event */
+    uint32_t count;
+    int32_t place; /* of the first channel of the first tap; below zero where that is padding */
+} td_run;
+
+/* Runs of events onto output pixels, each its own, through one kernel row; in which order is free.
+ */
 typedef struct td_gather_job {
-    float *sums; /* [pixels], sum_pitch floats apart; registers * lanes outputs each */
-    size_t sum_pitch;
-    int pixels, registers;
-    int width;       /* input pixels of a row */
-    int block;       /* channels of the block: the pitch of places */
-    int taps;        /* of the kernel row */
-    int stride, pad; /* output x reads the inputs x * stride - pad .. + taps - 1 */
-    bool far;        /* the weights are many: they are fetched some events ahead */
-    td_event_row row;
-    const float *weights; /* [taps][block][registers * lanes] */
-    const float *table;   /* [2 * 256] */
+    float *sums;
+    int registers; /* a pixel has registers * lanes outputs */
+    bool far;      /* the weights are many: they are fetched some events ahead */
+    size_t run_count;
+    const td_run *runs;     /* those of one length together: then the end of each is foreseen */
+    const uint32_t *events; /* TD_SLACK readable behind the last */
+    const float *weights;   /* [taps][block][registers * lanes] */
+    const float *table;     /* [2 * 256] */
 } td_gather_job;
 
 /* Events of one input row onto all output rows that it reaches, kernels of stride 1: for few
@@ -62,11 +68,12 @@ typedef struct td_scatter_job {
 /* Events of one input row onto the three output rows that a 3x3 kernel of stride 1 reaches. */
 typedef struct td_slide_job {
     float *sums[3]; /* the output rows of ky = 2, 1, 0, from output pixel pad - 2 on; each has
-                     * width + 2 pixels, of `lanes` outputs */
+                     * width + 2 pixels, of registers * lanes outputs */
     size_t sum_pitch;
+    int registers;
     int width, block;
     td_event_row row;
-    const float *weights; /* [block][3][3][lanes] */
+    const float *weights; /* [block][3][3][registers * lanes] */
     const float *table;   /* [2 * 256] */
 } td_slide_job;
 
@@ -135,6 +142,7 @@ typedef struct td_kernels {
     int lanes;           /* outputs a register */
     int dense_registers; /* the most that `dense` takes; the others take TD_MAX_REGISTERS */
     int dense_sums;      /* pixels x registers that it sums at once, 16 pixels at most */
+    int slide_registers; /* `slide` takes 1 or this many */
     void (*gather)(const td_gather_job *job);
     void (*scatter)(const td_scatter_job *job);
     void (*slide)(const td_slide_job *job);

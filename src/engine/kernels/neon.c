@@ -8,6 +8,8 @@
 #define VARIANT neon
 #define LANES 4
 #define DENSE_SUMS 24
+#define SLIDE_REGISTERS 2
+#define GATHER_SUMS 24
 #define DENSE_REGISTERS 4
 
 typedef float32x4_t vec;

@@ -8,6 +8,8 @@
 #define VARIANT scalar
 #define LANES 4
 #define DENSE_SUMS 12
+#define SLIDE_REGISTERS 1
+#define GATHER_SUMS 8
 #define DENSE_REGISTERS 3
 
 typedef struct vec {
