@@ -1,5 +1,4 @@
 #include <string.h>
-#include <sys/stat.h>
 
 #include "command.h"
 
@@ -247,27 +246,13 @@ static tdsnn_status convert(tdsnn_context *ctx, const convert_arguments *a,
     return status;
 }
 
-/* Known to fail at the end: said before the work, not after it. */
-static bool output_exists(const convert_arguments *a) {
-    struct stat info;
-    if (stat(a->output, &info) != 0 || (a->force && S_ISREG(info.st_mode))) {
-        return false;
-    }
-    if (!S_ISREG(info.st_mode)) {
-        cli_error("%s: is %s and is not replaced; give a file's name", a->output,
-                  S_ISDIR(info.st_mode) ? "a folder" : "no regular file");
-        return true;
-    }
-    cli_error("%s: exists already; give --force to replace it, or another name", a->output);
-    return true;
-}
-
 static tdsnn_status run(tdsnn_context *ctx, const void *given) {
     const convert_arguments *a = given;
     tdsnn_model *model = NULL;
     tdsnn_data *data = NULL;
     tdsnn_convert_options o = options_of(a);
-    if (!read_silence(a->silence, &o) || (a->base.model != NULL && output_exists(a))) {
+    if (!read_silence(a->silence, &o) ||
+        (a->base.model != NULL && cli_output_exists(a->output, a->force))) {
         return TDSNN_ERR_USAGE;
     }
     tdsnn_status status = cli_load_model(ctx, &a->base, &model);

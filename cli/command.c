@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const cli_option cli_common_options[] = {{.kind = CLI_FLAG,
                                           .name = "json",
@@ -133,11 +134,30 @@ tdsnn_status cli_load_model(tdsnn_context *ctx, const cli_arguments *arguments,
     return status == TDSNN_OK ? TDSNN_OK : cli_failed(ctx, status);
 }
 
+bool cli_output_exists(const char *path, bool force) {
+    struct stat info;
+    if (stat(path, &info) != 0 || (force && S_ISREG(info.st_mode))) {
+        return false;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        cli_error("%s: is %s and is not replaced; give a file's name", path,
+                  S_ISDIR(info.st_mode) ? "a folder" : "no regular file");
+        return true;
+    }
+    cli_error("%s: exists already; give --force to replace it, or another name", path);
+    return true;
+}
+
+/* What a converted file carries, or NULL; a network that is yet to be made carries nothing. */
+static const char *recorded(const tdsnn_model *model, const char *key) {
+    return model == NULL ? NULL : tdsnn_model_metadata(model, key);
+}
+
 /* The scale to open data with: that of the converted file, unless another one was given. */
 static tdsnn_status choose_scale(const cli_arguments *arguments, const tdsnn_model *model,
                                  double given, double *scale) {
-    const char *recorded = tdsnn_model_metadata(model, "tdsnn.scale");
-    double needed = recorded == NULL ? 0.0 : strtod(recorded, NULL);
+    const char *text = recorded(model, "tdsnn.scale");
+    double needed = text == NULL ? 0.0 : strtod(text, NULL);
     *scale = given == 0.0 ? needed : given;
     if (needed > 0.0 && given != 0.0 && given != needed) {
         cli_error("%s: was converted for data of scale %s, and --scale %s was given: leave --scale "
@@ -151,7 +171,7 @@ static tdsnn_status choose_scale(const cli_arguments *arguments, const tdsnn_mod
 /* The numbers that a converted file carries under `key`, separated by commas; none: count 0. */
 static cli_list recorded_list(const tdsnn_model *model, const char *key) {
     cli_list list = {0};
-    const char *text = tdsnn_model_metadata(model, key);
+    const char *text = recorded(model, key);
     while (text != NULL && list.count < TDSNN_MAX_NORMALISED) {
         char *end;
         list.values[list.count] = strtod(text, &end);
@@ -174,7 +194,7 @@ static bool same_list(const cli_list *a, const cli_list *b) {
 static tdsnn_status choose_normalisation(const cli_arguments *arguments, const tdsnn_model *model,
                                          const cli_data_arguments *given,
                                          tdsnn_data_options *options) {
-    bool converted = tdsnn_model_metadata(model, "tdsnn.layout") != NULL;
+    bool converted = recorded(model, "tdsnn.layout") != NULL;
     cli_list mean = recorded_list(model, "tdsnn.mean"), std = recorded_list(model, "tdsnn.std");
     if (given->mean.count != given->std.count) {
         cli_error("--mean and --std belong together: give both, with as many numbers");
@@ -203,8 +223,8 @@ static tdsnn_status choose_size(const cli_arguments *arguments, const tdsnn_mode
                                 const char *option, int given, int *size) {
     char key[32];
     snprintf(key, sizeof key, "tdsnn.%s", option);
-    const char *recorded = tdsnn_model_metadata(model, key);
-    int needed = recorded == NULL ? 0 : atoi(recorded);
+    const char *text = recorded(model, key);
+    int needed = text == NULL ? 0 : atoi(text);
     *size = given == 0 && needed > 0 ? needed : given;
     if (needed > 0 && given != 0 && given != needed) {
         cli_error("%s: was converted with --%s %d, and --%s %d was given: leave it out, or convert "
@@ -219,8 +239,8 @@ tdsnn_status cli_open_data(tdsnn_context *ctx, const cli_arguments *arguments,
                            const tdsnn_model *model, const char *spec, tdsnn_split split,
                            const cli_data_arguments *given, tdsnn_data **data) {
     tdsnn_data_options options = TDSNN_DATA_OPTIONS_INIT;
-    tdsnn_model_shape shape;
-    tdsnn_status status = tdsnn_model_get_shape(ctx, model, &shape);
+    tdsnn_model_shape shape = {0};
+    tdsnn_status status = model == NULL ? TDSNN_OK : tdsnn_model_get_shape(ctx, model, &shape);
     if (status != TDSNN_OK) {
         return cli_failed(ctx, status);
     }

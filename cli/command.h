@@ -26,7 +26,8 @@ typedef struct cli_command {
     /* Runs it and gives the exit code; errors have been printed. */
     tdsnn_status (*run)(tdsnn_context *ctx, const void *arguments);
 } cli_command;
-extern const cli_command cli_info, cli_convert, cli_eval, cli_verify, cli_bench;
+extern const cli_command cli_info, cli_convert, cli_eval, cli_verify, cli_bench, cli_tune,
+    cli_train;
 
 /* Options of commands that read data. */
 typedef struct cli_data_arguments {
@@ -48,8 +49,13 @@ tdsnn_status cli_failed(tdsnn_context *ctx, tdsnn_status status);
 tdsnn_status cli_load_model(tdsnn_context *ctx, const cli_arguments *arguments,
                             tdsnn_model **model);
 
+/* Whether a file cannot be written because something is there; then with a message. Known to fail
+ * at the end: said before the work, not after it. */
+bool cli_output_exists(const char *path, bool force);
+
 /* Opens data for a model: random data of its input's shape, and of the scale and normalisation that
- * a converted file was made with. Errors: printed; TDSNN_ERR_USAGE if others were given. */
+ * a converted file was made with. model NULL: for one that is yet to be made. Errors: printed;
+ * TDSNN_ERR_USAGE if others were given. */
 tdsnn_status cli_open_data(tdsnn_context *ctx, const cli_arguments *arguments,
                            const tdsnn_model *model, const char *spec, tdsnn_split split,
                            const cli_data_arguments *options, tdsnn_data **data);

@@ -4,8 +4,8 @@
 
 #include "command.h"
 
-static const cli_command *const commands[] = {&cli_info, &cli_convert, &cli_verify, &cli_eval,
-                                              &cli_bench};
+static const cli_command *const commands[] = {&cli_info,   &cli_convert, &cli_tune, &cli_train,
+                                              &cli_verify, &cli_eval,    &cli_bench};
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 static void print_overview(void) {
@@ -15,6 +15,7 @@ static void print_overview(void) {
            "Examples:\n"
            "  tdsnn info lenet.onnx\n"
            "  tdsnn convert lenet.onnx -o lenet.snn.onnx --steps 7 --calibrate glyphs\n"
+           "  tdsnn tune lenet.onnx -o lenet.tuned.onnx --steps 3 --data glyphs\n"
            "  tdsnn verify lenet.snn.onnx --data glyphs\n"
            "  tdsnn eval lenet.snn.onnx --data glyphs --against lenet.onnx\n"
            "  tdsnn bench lenet.snn.onnx --data glyphs\n"

@@ -59,7 +59,7 @@ const char *cli_nearest(const char *word, const char *const *names, size_t count
 
 /* -------------------------------------------------------------------------------------- parsing */
 
-#define MAX_OPTIONS 64
+#define MAX_OPTIONS 80
 
 /* An option of the command, and the struct its field is in. */
 typedef struct slot {

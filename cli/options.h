@@ -47,7 +47,7 @@ typedef struct cli_group {
     const char *footer; /* printed below the group's help; NULL: nothing */
 } cli_group;
 
-#define CLI_MAX_GROUPS 4
+#define CLI_MAX_GROUPS 5
 
 /* What a command takes; what it does is in command.h. */
 typedef struct cli_syntax {

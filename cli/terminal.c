@@ -106,15 +106,35 @@ bool cli_progress_possible(void) {
     return isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0;
 }
 
-static void draw_bar(const cli_progress *p, uint64_t done, uint64_t total, double elapsed) {
+void cli_progress_wipe(void) {
+    wipe_bar();
+}
+
+/* "45 s", "12 min", "3 h 20 min". */
+static cli_text rough_time(double seconds) {
+    cli_text text;
+    int minutes = (int)fmin(seconds / 60.0 + 0.5, 1e6);
+    if (seconds < 99.5) {
+        snprintf(text.s, sizeof text.s, "%.0f s", seconds);
+    } else if (minutes < 100) {
+        snprintf(text.s, sizeof text.s, "%d min", minutes);
+    } else {
+        snprintf(text.s, sizeof text.s, "%d h %d min", minutes / 60, minutes % 60);
+    }
+    return text;
+}
+
+static void draw_bar(const cli_progress *p, const char *what, double elapsed) {
+    uint64_t done = p->done, total = p->total;
     int filled = (int)((double)BAR_WIDTH * (double)done / (double)total);
-    fprintf(stderr, "\r%s [", p->what);
+    fprintf(stderr, "\r%s [", what);
     for (int i = 0; i < BAR_WIDTH; i++) {
         fputc(i < filled ? '#' : '.', stderr);
     }
     fprintf(stderr, "] %s of %s", cli_count(done).s, cli_count(total).s);
-    if (done > 0) {
-        fprintf(stderr, ", %.0f s left", elapsed * (double)(total - done) / (double)done);
+    if (done > p->first) {
+        double left = elapsed * (double)(total - done) / (double)(done - p->first);
+        fprintf(stderr, ", %s left", rough_time(left).s);
     }
     fprintf(stderr, "\x1b[K");
     fflush(stderr);
@@ -124,16 +144,18 @@ static void draw_bar(const cli_progress *p, uint64_t done, uint64_t total, doubl
 int cli_progress_update(void *progress, const char *what, uint64_t done, uint64_t total) {
     cli_progress *p = progress;
     double time = now();
-    if (p->what == NULL || strcmp(p->what, what) != 0) {
-        p->what = what;
+    if (p->total != total || done < p->done || p->started == 0.0) {
+        p->total = total; /* another job */
+        p->first = done;
         p->started = time;
     }
+    p->done = done;
     if (done == total || interrupted) {
         wipe_bar();
     } else if (p->shown && total > 0 && time - p->drawn >= REDRAW_AFTER &&
                time - p->started >= REDRAW_AFTER) {
         p->drawn = time;
-        draw_bar(p, done, total, time - p->started);
+        draw_bar(p, what, time - p->started);
     }
     return interrupted;
 }

@@ -20,10 +20,12 @@ void cli_catch_interrupts(void);
 /* Where a progress bar is drawn, at most ten times a second; all zero at the start. */
 typedef struct cli_progress {
     bool shown; /* whether to draw: false for --quiet, and where stderr is no terminal */
-    const char *what;
-    double started, drawn; /* seconds */
+    uint64_t first, done, total; /* of the job under way; `first` was done when it was first told */
+    double started, drawn;       /* seconds */
 } cli_progress;
 bool cli_progress_possible(void);
+/* Leaves the line to what is printed next. */
+void cli_progress_wipe(void);
 /* For tdsnn_set_progress, with a cli_progress; non-zero after an interrupt. */
 int cli_progress_update(void *progress, const char *what, uint64_t done, uint64_t total);
 

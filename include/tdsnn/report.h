@@ -9,6 +9,7 @@
 #include <tdsnn/convert.h>
 #include <tdsnn/eval.h>
 #include <tdsnn/run.h>
+#include <tdsnn/train.h>
 #include <tdsnn/verify.h>
 
 #ifdef __cplusplus
@@ -31,6 +32,13 @@ TDSNN_API tdsnn_status tdsnn_report_bench(tdsnn_context *ctx, const tdsnn_bench_
 TDSNN_API tdsnn_status tdsnn_report_bench_kernels(tdsnn_context *ctx,
                                                   const tdsnn_bench_kernels_result *result,
                                                   uint64_t seed, FILE *out);
+
+/* epochs: [count] those that were run, without earlier runs that were resumed. tuned: it was
+ * tdsnn_tune. */
+TDSNN_API tdsnn_status tdsnn_report_train(tdsnn_context *ctx, bool tuned,
+                                          const tdsnn_train_report *report,
+                                          const tdsnn_epoch *epochs, int count, uint64_t seed,
+                                          FILE *out);
 
 TDSNN_API tdsnn_status tdsnn_report_plan(tdsnn_context *ctx, const tdsnn_network *network,
                                          uint64_t seed, FILE *out);

@@ -413,3 +413,42 @@ tdsnn_status tdsnn_report_bench_kernels(tdsnn_context *ctx, const tdsnn_bench_ke
     }
     return td_json_finish(&j, ctx, out);
 }
+
+/* --------------------------------------------------------------------------------- train and tune
+ */
+
+static void put_epoch(td_json *j, json_t *object, const tdsnn_epoch *e) {
+    td_json_integer(j, object, "epoch", (uint64_t)e->epoch);
+    td_json_integer(j, object, "step", e->step);
+    td_json_real(j, object, "loss", e->loss);
+    td_json_real(j, object, "train_percent", e->train_percent);
+    td_json_real(j, object, "held_out_loss", e->held_out_loss);
+    td_json_real(j, object, "held_out_percent", e->held_out_percent);
+    td_json_real(j, object, "spikes_per_neuron", e->spikes_per_neuron);
+    td_json_real(j, object, "learning_rate", e->learning_rate);
+    td_json_real(j, object, "images_per_second", e->images_per_second);
+    td_json_real(j, object, "time_s", e->seconds);
+    td_json_bool(j, object, "best", e->best);
+}
+
+tdsnn_status tdsnn_report_train(tdsnn_context *ctx, bool tuned, const tdsnn_train_report *report,
+                                const tdsnn_epoch *epochs, int count, uint64_t seed, FILE *out) {
+    td_error_clear(ctx);
+    td_json j = td_json_start(ctx, tuned ? "tune" : "train", seed);
+    td_json_integer(&j, j.root, "train_samples", report->train_samples);
+    td_json_integer(&j, j.root, "held_out_samples", report->held_out_samples);
+    td_json_integer(&j, j.root, "parameters", report->parameters);
+    td_json_integer(&j, j.root, "batch", (uint64_t)report->batch);
+    td_json_real(&j, j.root, "learning_rate", report->learning_rate);
+    td_json_real(&j, j.root, "weight_decay", report->weight_decay);
+    td_json_bool(&j, j.root, "live_norms", report->live_norms);
+    td_json_real(&j, j.root, "start_percent", report->start_percent);
+    td_json_real(&j, j.root, "source_percent", report->source_percent);
+    td_json_integer(&j, j.root, "epochs_run", (uint64_t)report->epochs);
+    put_epoch(&j, td_json_object(&j, j.root, "best"), &report->best);
+    json_t *list = td_json_array(&j, j.root, "epochs");
+    for (int i = 0; i < count; i++) {
+        put_epoch(&j, td_json_item(&j, list), &epochs[i]);
+    }
+    return td_json_finish(&j, ctx, out);
+}

@@ -427,13 +427,14 @@ static void save_checkpoint(td_training *t) {
     td_state_number numbers[STATE_NUMBERS];
     td_state_array arrays[STATE_ARRAYS];
     td_state state = describe_state(t, numbers, arrays);
-    bool failed = td_checkpoint_save(t->ctx, t->options->checkpoint, &state) != TDSNN_OK;
+    tdsnn_context *own = tdsnn_context_create(); /* for an error besides the one that ends it all */
+    bool failed =
+        own == NULL || td_checkpoint_save(own, t->options->checkpoint, &state) != TDSNN_OK;
     if (failed && !t->save_failed) {
-        td_warn(t->ctx, "%s; the training goes on without", tdsnn_last_error(t->ctx));
+        td_warn(t->ctx, "%s; the training goes on without",
+                own == NULL ? "no memory for a checkpoint" : tdsnn_last_error(own));
     }
-    if (failed) {
-        td_error_clear(t->ctx);
-    }
+    tdsnn_context_destroy(own);
     t->save_failed = failed;
     t->saved = td_now();
 }
@@ -654,10 +655,13 @@ static tdsnn_status end_epoch(td_training *t) {
 
 static tdsnn_status tell_progress(td_training *t) {
     char what[96];
-    double loss = t->epoch.samples > 0 ? t->epoch.loss / (double)t->epoch.samples : NAN;
     uint64_t epoch = t->step / t->steps_per_epoch + 1;
-    snprintf(what, sizeof what, "epoch %llu of %d, loss %.4f", (unsigned long long)epoch,
-             t->options->epochs, loss);
+    int used = snprintf(what, sizeof what, "training, epoch %llu of %d", (unsigned long long)epoch,
+                        t->options->epochs);
+    if (t->epoch.samples > 0) {
+        snprintf(what + used, sizeof what - (size_t)used, ", loss %.4f",
+                 t->epoch.loss / (double)t->epoch.samples);
+    }
     return td_progress(t->ctx, what, t->step, t->steps);
 }
 

@@ -22,6 +22,7 @@ import zlib
 TOOL = os.path.abspath(sys.argv[1])
 SOURCE = os.path.join(os.path.abspath(sys.argv[2]), 'lenet-glyphs.onnx')
 COMMANDS = ['info', 'convert', 'verify', 'eval']
+ALL = COMMANDS + ['bench', 'tune', 'train']
 EVERY_KEY = {'schema', 'version', 'cpu', 'threads', 'seed'}
 tests = failures = 0
 
@@ -58,9 +59,9 @@ def test_help():
     for words in [[], ['help'], ['--help'], ['-h']]:
         status, out, said = tdsnn(*words)
         ok(status == 0 and said == '' and out.index('Examples:') < out.index('Commands:')
-           and all(f'\n  {name} ' in out for name in COMMANDS),
+           and all(f'\n  {name} ' in out for name in ALL),
            f'"{" ".join(["tdsnn"] + words)}" shows commands with examples', out, said)
-    for name in COMMANDS:
+    for name in ALL:
         status, out, said = tdsnn(name, '--help')
         places = [out.find(part) for part in ('Examples:', 'Usage:', 'Options:')]
         ok(status == 0 and said == '' and -1 not in places and places == sorted(places),

@@ -263,6 +263,50 @@ static void test_verify(tdsnn_context *ctx) {
     json_decref(root);
 }
 
+static void test_train(tdsnn_context *ctx) {
+    static const char *const keys[] = {"train_samples", "held_out_samples", "parameters",
+                                       "batch",         "learning_rate",    "weight_decay",
+                                       "live_norms",    "start_percent",    "source_percent",
+                                       "epochs_run",    "best.epoch",       "best.loss",
+                                       "best.step",     "best.time_s",      "best.held_out_percent",
+                                       "best.best",     "epochs",           NULL};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    tdsnn_epoch epochs[2] = {{.epoch = 3, .epochs = 4, .loss = 0.5, .held_out_percent = NAN},
+                             {.epoch = 4, .epochs = 4, .loss = 0.25, .seconds = 8.0, .best = true}};
+    tdsnn_train_report report = {.epochs = 4,
+                                 .train_samples = 900,
+                                 .held_out_samples = 100,
+                                 .best = epochs[1],
+                                 .start_percent = 12.5,
+                                 .source_percent = NAN,
+                                 .live_norms = true};
+    ok(tdsnn_report_train(ctx, true, &report, epochs, 2, 0, out) == TDSNN_OK, "tune is written");
+    fclose(out);
+    json_t *root = parse(text, size), *list = at(root, "epochs");
+    ok(has_all(root, every) && has_all(root, keys) && is(root, "train_samples", 900) &&
+           is(root, "start_percent", 12.5) && is(root, "epochs_run", 4) &&
+           is(root, "best.loss", 0.25) && is(root, "best.time_s", 8) &&
+           json_is_null(at(root, "source_percent")) && json_is_true(at(root, "live_norms")) &&
+           strcmp(json_string_value(at(root, "schema")), "tdsnn.tune/1") == 0,
+       "its keys");
+    ok(json_array_size(list) == 2 && is(json_array_get(list, 0), "epoch", 3) &&
+           is(json_array_get(list, 1), "epoch", 4) &&
+           json_is_null(at(json_array_get(list, 0), "held_out_percent")) &&
+           json_is_false(at(json_array_get(list, 0), "best")),
+       "its epochs, with null for what is no number");
+    json_decref(root);
+    out = open_memstream(&text, &size);
+    ok(tdsnn_report_train(ctx, false, &report, NULL, 0, 0, out) == TDSNN_OK, "and train");
+    fclose(out);
+    root = parse(text, size);
+    ok(strcmp(json_string_value(at(root, "schema")), "tdsnn.train/1") == 0 &&
+           json_array_size(at(root, "epochs")) == 0,
+       "without epochs of this run");
+    json_decref(root);
+}
+
 static void test_stream(tdsnn_context *ctx) {
     FILE *full = fopen("/dev/full", "w");
     if (full != NULL) {
@@ -283,6 +327,7 @@ int main(void) {
     test_eval(ctx);
     test_convert(ctx);
     test_verify(ctx);
+    test_train(ctx);
     test_stream(ctx);
     tdsnn_context_destroy(ctx);
     return tap_end();

@@ -137,11 +137,14 @@ static void test_refused(tdsnn_context *ctx) {
     ok(refused(ctx, "alexnet", cifar, 10, "there are lenet, mlp, vgg11, resnet20"),
        "an architecture that there is not");
     ok(refused(ctx, "vgg11", mnist, 10, "1x28x28 are too small"), "five pools want 32 pixels");
-    ok(refused(ctx, "lenet", (td_shape){1, 13, 28, false}, 10, "too small"), "windows want 14");
+    ok(refused(ctx, "lenet", (td_shape){1, 15, 28, false}, 10, "too small"), "windows want 16");
     ok(refused(ctx, "lenet", flat, 10, "needs pictures"), "windows want pictures");
     ok(refused(ctx, "mlp", mnist, 0, "needs"), "classes are wanted");
     ok(refused(ctx, "mlp", huge, 10, "too large"), "values are counted");
-    td_graph *graph = build(ctx, "mlp", flat, 1);
+    td_graph *graph = build(ctx, "lenet", (td_shape){1, 16, 16, false}, 1);
+    ok(td_shape_count(graph->nodes[6].shape) == 50, "and 16 are enough");
+    td_graph_destroy(graph);
+    graph = build(ctx, "mlp", flat, 1);
     ok(graph->nodes[1].op == TD_OP_INNER, "flat samples need no Flatten");
     td_graph_destroy(graph);
 }
