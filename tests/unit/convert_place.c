@@ -6,11 +6,16 @@
 #include "tap.h"
 
 /* Builds a chain from one letter a node, the input first: C conv, I inner, R relu, P max-pool,
- * F flatten, B a constant, S softmax. Names are letter and number: "C1". */
+ * F flatten, U its contrary, B a constant, M a factor for each of a channel, or each flat value, S
+ * softmax. Names are letter and number: "C1". */
 static td_graph *chain(tdsnn_context *ctx, const char *letters) {
     static const td_window window = {{1, 1, 1, 0, 0}, {1, 1, 1, 0, 0}};
     td_graph *graph = td_graph_create(ctx);
-    float *ones = td_arena_alloc(graph->arena, 64, sizeof *ones);
+    float *ones = td_arena_alloc(graph->arena, 36 * 36, sizeof *ones);
+    float *numbers = td_arena_alloc(graph->arena, 64, sizeof *numbers);
+    for (int i = 0; i < 64; i++) {
+        numbers[i] = (float)i;
+    }
     td_shape shape = {4, 3, 3, false};
     td_graph_append(ctx, graph, &(td_node){.op = TD_OP_INPUT, .name = "x", .shape = shape});
     for (int i = 0; letters[i] != '\0'; i++) {
@@ -26,7 +31,7 @@ static td_graph *chain(tdsnn_context *ctx, const char *letters) {
         case 'I':
             node.op = TD_OP_INNER;
             node.weights = node.bias = ones;
-            shape = (td_shape){1, 1, 1, true};
+            shape = (td_shape){letters[i + 1] == 'U' ? 36 : 1, 1, 1, true};
             break;
         case 'R':
             node.op = TD_OP_RELU;
@@ -38,9 +43,17 @@ static td_graph *chain(tdsnn_context *ctx, const char *letters) {
             node.op = TD_OP_FLATTEN;
             shape = (td_shape){36, 1, 1, true};
             break;
+        case 'U':
+            node.op = TD_OP_UNFLATTEN;
+            shape = (td_shape){4, 3, 3, false};
+            break;
         case 'B':
             node.op = TD_OP_SHIFT;
             node.operand = ones;
+            break;
+        case 'M':
+            node.op = TD_OP_MUL;
+            node.operand = numbers;
             break;
         default:
             node.op = TD_OP_SOFTMAX;
@@ -197,6 +210,21 @@ int main(void) {
     places(ctx, "CRBPFI", "ccdp---");
     places(ctx, "CBRFI", "c-cd--");
     places(ctx, "CRF", "ccd-");
+    places(ctx, "FBUCRFI", "c---cd--");     /* a constant for each value of the input */
+    places(ctx, "CFBURFI", "c--c-d--");     /* of a drive: the ReLU's code moves in front */
+    places(ctx, "CFBUPRFI", "c--c--d--");   /* also of a max-pool's */
+    places(ctx, "CRFMUCRFI", "ccd--pcd--"); /* factors have neurons behind them */
+    places(ctx, "CFMURFI", "cp--cd--");     /* and of a drive in front, too */
+    places(ctx, "FIUCRFI", "c-p-cd--");     /* flat neurons, read as a picture */
+    static const char *const pooled[] = {"FIURPFI", "FMUPFI"};
+    for (size_t i = 0; i < 2; i++) {
+        td_graph *graph = chain(ctx, pooled[i]);
+        td_placement placement;
+        ok(td_place(ctx, graph, false, &placement) == TDSNN_ERR_UNSUPPORTED &&
+               strstr(tdsnn_last_error(ctx), "put a linear layer between") != NULL,
+           "%s is refused: a max-pool of flat neurons", pooled[i]);
+        td_graph_destroy(graph);
+    }
     check_clips(ctx);
     check_rectifiers(ctx);
     check_branches(ctx);

@@ -270,6 +270,75 @@ static void test_outputs(void) {
     ok(td_axis_outputs(&huge, TD_MAX_EXTENT) == 0, "huge windows do not overflow");
 }
 
+static td_axis random_axis(td_random *r, int kernel, bool padded) {
+    return (td_axis){1 + (int)td_random_below(r, (uint64_t)kernel), 1 + (int)td_random_below(r, 3),
+                     1 + (int)td_random_below(r, 2), padded ? (int)td_random_below(r, 3) : 0,
+                     padded ? (int)td_random_below(r, 3) : 0};
+}
+
+/* Whether tap k of the two together reads what tap k1 of the first does at what k2 of the second
+ * reads, at every output, and is there where that is. */
+static bool same_taps(const td_axis *first, const td_axis *second, const td_axis *both, int size,
+                      int outputs) {
+    bool same = both->kernel == first->kernel * second->kernel;
+    for (int o = 0; same && o < outputs; o++) {
+        int begin, end;
+        td_axis_taps(both, o, size, &begin, &end);
+        for (int k = 0; k < both->kernel; k++) {
+            int k1 = k % first->kernel, k2 = k / first->kernel;
+            int at = td_axis_input(first, td_axis_input(second, o, k2), k1);
+            same = same && at == td_axis_input(both, o, k) &&
+                   (at >= 0 && at < size) == (k >= begin && k < end);
+        }
+    }
+    return same;
+}
+
+/* Windows of two layers as one, against their taps one by one. */
+static void test_composed_windows(void) {
+    td_random r;
+    td_random_seed(&r, 4, 0);
+    int wrong = 0, composed = 0;
+    for (int i = 0; i < 4000; i++) {
+        bool first_point = td_random_below(&r, 2);
+        td_window a, b, both;
+        a.y = random_axis(&r, first_point ? 1 : 4, true);
+        b.y = random_axis(&r, first_point ? 4 : 1, td_random_below(&r, 4) == 0);
+        a.x = b.x = TD_WINDOW_ONE.x;
+        td_shape in = {1, 5 + (int)td_random_below(&r, 9), 1, false};
+        td_shape middle = {1, td_axis_outputs(&a.y, in.h), 1, false};
+        td_shape out = {1, td_axis_outputs(&b.y, middle.h), 1, false};
+        if (out.h < 1 || !td_window_compose(&a, &b, middle, out, &both)) {
+            continue;
+        }
+        composed++;
+        wrong += !same_taps(&a.y, &b.y, &both.y, in.h, out.h);
+    }
+    ok(wrong == 0 && composed > 1000, "windows of two layers as one: %d of %d are wrong", wrong,
+       composed);
+    td_window far = TD_WINDOW_ONE, both;
+    far.y.stride = TD_MAX_EXTENT;
+    td_shape one = {1, 1, 1, false};
+    ok(!td_window_compose(&far, &far, one, one, &both), "strides beyond all bounds are not");
+}
+
+/* Synapses at most twice the separate ones: in -> middle -> out, all flat. */
+static bool composes(int in, int middle, int out) {
+    td_graph *g = td_graph_create(ctx);
+    td_graph_append(ctx, g, &(td_node){TD_OP_INPUT, "x", .shape = {in, 1, 1, true}});
+    append(g, (td_node){TD_OP_INNER, "a", .shape = {middle, 1, 1, true}}, 0);
+    append(g, (td_node){TD_OP_INNER, "b", .shape = {out, 1, 1, true}}, 1);
+    bool yes = td_node_composes(g, &g->nodes[2]) && !td_node_composes(g, &g->nodes[1]);
+    td_graph_destroy(g);
+    return yes;
+}
+
+static void test_composes(void) {
+    ok(composes(100, 40, 10) && composes(8, 2, 8) && !composes(9, 2, 9) &&
+           !composes(TD_MAX_EXTENT, 1, TD_MAX_EXTENT),
+       "two inner products are composed where that has at most twice the synapses");
+}
+
 int main(void) {
     ctx = tdsnn_context_create();
     test_equal();
@@ -278,6 +347,8 @@ int main(void) {
     test_queries();
     test_macs();
     test_outputs();
+    test_composed_windows();
+    test_composes();
     tdsnn_context_destroy(ctx);
     return tap_end();
 }

@@ -109,8 +109,79 @@ static void test_doubling(int times, bool fits) {
     check(&m, fits ? TDSNN_OK : TDSNN_ERR_UNSUPPORTED, fits ? NULL : "populations", what);
 }
 
+/* Two linear layers in a row are one; the third has a drive to read. */
+static void test_rows(int layers, bool fits) {
+    maker m = start();
+    for (int i = 0; i < layers; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "inner%d", i);
+        add_inner(&m, name, 0.5f);
+    }
+    char what[64];
+    snprintf(what, sizeof what, "%d inner products without a code", layers + 1);
+    check(&m, fits ? TDSNN_OK : TDSNN_ERR_UNSUPPORTED, fits ? NULL : "has no code", what);
+}
+
+/* A node of another shape; its numbers, if it has any, are 0, 1, 2, .. */
+static void add_shaped(maker *m, const char *name, td_op op, td_shape shape) {
+    add(m, name, (td_node){.op = op, .window = TD_WINDOW_ONE, .groups = 1});
+    td_node *node = &m->graph->nodes[m->at];
+    size_t count = td_shape_count(shape) * UNITS;
+    float *all = td_arena_alloc(m->graph->arena, count, sizeof *all);
+    for (size_t i = 0; i < count; i++) {
+        all[i] = (float)i;
+    }
+    node->shape = shape;
+    node->operand = node->weights = node->bias = all;
+}
+
+/* Flat values made a picture, and factors for each, where they have no neurons of their own. */
+static void test_relabelled(void) {
+    const td_shape flat = {UNITS, 1, 1, true}, picture = {1, 2, 2, false};
+    maker m = start();
+    add_shaped(&m, "picture", TD_OP_UNFLATTEN, picture);
+    add_shaped(&m, "pool", TD_OP_MAXPOOL, picture);
+    add_shaped(&m, "flat", TD_OP_FLATTEN, flat);
+    check(&m, TDSNN_ERR_UNSUPPORTED, "put a linear layer between", "a max-pool of flat neurons");
+    m = start();
+    add_shaped(&m, "picture", TD_OP_UNFLATTEN, picture);
+    add_shaped(&m, "pool", TD_OP_AVGPOOL, picture);
+    add_shaped(&m, "flat", TD_OP_FLATTEN, flat);
+    check(&m, TDSNN_ERR_UNSUPPORTED, "put a linear layer between", "an average of flat neurons");
+    m = start();
+    add_shaped(&m, "factors", TD_OP_MUL, flat);
+    add_shaped(&m, "picture", TD_OP_UNFLATTEN, picture);
+    add_shaped(&m, "conv", TD_OP_CONV, picture);
+    add_shaped(&m, "flat", TD_OP_FLATTEN, flat);
+    check(&m, TDSNN_ERR_UNSUPPORTED, "has no code", "a factor for each input of a convolution");
+    m = start();
+    add_shaped(&m, "picture", TD_OP_UNFLATTEN, picture);
+    add_shaped(&m, "conv", TD_OP_CONV, picture);
+    add_shaped(&m, "flat", TD_OP_FLATTEN, flat);
+    add_shaped(&m, "factors", TD_OP_MUL, flat);
+    add_code(&m, "code", 1.0f);
+    check(&m, TDSNN_ERR_UNSUPPORTED, "put a code in front", "a factor for each output of one");
+    m = start();
+    add_shaped(&m, "picture", TD_OP_UNFLATTEN, picture);
+    add_shaped(&m, "conv", TD_OP_CONV, picture);
+    add_shaped(&m, "flat", TD_OP_FLATTEN, flat);
+    add(&m, "sum", (td_node){.op = TD_OP_ADD, .input_count = 2, .inputs = (int[]){m.at, 1}});
+    add_code(&m, "code", 1.0f);
+    check(&m, TDSNN_ERR_UNSUPPORTED, "behind a Flatten", "a flat sum with a convolution's drive");
+    m = start();
+    add_shaped(&m, "picture", TD_OP_UNFLATTEN, picture);
+    add_shaped(&m, "conv", TD_OP_CONV, picture);
+    add_shaped(&m, "flat", TD_OP_FLATTEN, flat);
+    add_shaped(&m, "constants", TD_OP_SHIFT, flat);
+    add_code(&m, "code", 1.0f);
+    check(&m, TDSNN_OK, NULL, "a constant for each output of a convolution");
+}
+
 int main(void) {
     ctx = tdsnn_context_create();
+    test_rows(1, true);
+    test_rows(2, false);
+    test_relabelled();
     test_overflow();
     test_doubling(8, true);
     test_doubling(14, false);
