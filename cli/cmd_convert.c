@@ -38,9 +38,9 @@ static const cli_option options[] = {
     {.kind = CLI_REAL,
      .name = "leak",
      .value = "L|auto",
-     .help = "leak of the hidden layers, in steps (2 K); auto: of K/4,\n"
-             "K/2, K, 2 K and 4 K the one whose logits are nearest\n"
-             "to the source's",
+     .help = "leak of the hidden layers, in steps (2 K, at offset 1 K/3);\n"
+             "auto: of K/4, K/2, K, 2 K and 4 K the one whose\n"
+             "logits are nearest to the source's",
      .offset = offsetof(convert_arguments, leak),
      .low = 0.01,
      .high = TDSNN_MAX_LEAK,

@@ -84,8 +84,9 @@ const cli_option cli_training_code_options[] = {
     {.kind = CLI_REAL,
      .name = "leak",
      .value = "L|auto",
-     .help = "leak of the hidden layers, in steps (2 K); auto: of K/4,\n"
-             "K/2, K, 2 K and 4 K the one that converts best",
+     .help = "leak of the hidden layers, in steps (2 K, at offset 1 K/3);\n"
+             "auto: of K/4, K/2, K, 2 K and 4 K the one that\n"
+             "converts best",
      .offset = FIELD(leak),
      .low = 0.01,
      .high = TDSNN_MAX_LEAK,
@@ -155,7 +156,8 @@ const cli_option cli_training_step_options[] = {
     {.kind = CLI_REAL,
      .name = "lr",
      .value = "F",
-     .help = "the largest learning rate (0.05; adamw: 0.001)",
+     .help = "the largest learning rate (0.05, to tune 0.005;\n"
+             "adamw: 0.001)",
      .offset = FIELD(learning_rate),
      .low = 1e-9,
      .high = 1000.0},
@@ -189,7 +191,8 @@ const cli_option cli_training_step_options[] = {
     {.kind = CLI_REAL,
      .name = "weight-decay",
      .value = "F",
-     .help = "of weights; 0: none (0.0005; adamw: 0.01)",
+     .help = "of weights; 0: none (0.0005, to tune 0.0001;\n"
+             "adamw: 0.01)",
      .offset = FIELD(weight_decay),
      .low = 0.0,
      .high = 10.0},

@@ -11,6 +11,9 @@ extern "C" {
 
 /* The default leak of hidden layers, in windows (docs/leak.md has the measurement). */
 #define TDSNN_DEFAULT_LEAK_RATIO 2.0
+/* The same at offset 1, where values go from s to s exp(K/L): a larger leak would leave them next
+ * to nothing to tell apart (docs/training.md). */
+#define TDSNN_DEFAULT_LEAK_RATIO_1 (1.0 / 3.0)
 /* Takes the leak whose logits on the calibration samples are nearest to the source's. */
 #define TDSNN_LEAK_AUTO (-1.0)
 
@@ -18,7 +21,8 @@ extern "C" {
 typedef struct tdsnn_convert_options {
     size_t size;                /* sizeof(tdsnn_convert_options) */
     int steps;                  /* K of hidden layers, 1 .. 255; no default */
-    double leak;                /* L of hidden layers; default: steps x TDSNN_DEFAULT_LEAK_RATIO;
+    double leak;                /* L of hidden layers; default: steps x TDSNN_DEFAULT_LEAK_RATIO
+                                   (offset 1: .._RATIO_1);
                                    TDSNN_LEAK_AUTO: the best of steps x 1/4, 1/2, 1, 2, 4 */
     int input_steps;            /* default 127; -1: analog, the first layer does not spike */
     double input_leak;          /* default 2 x input_steps */

@@ -50,9 +50,11 @@ typedef struct tdsnn_train_options {
     int epochs;  /* default 10 */
     int batch;   /* samples a step; default 128 */
     tdsnn_optimiser optimiser;
-    double learning_rate; /* the largest; default 0.05 (SGD), 0.001 (AdamW) */
-    double momentum;      /* SGD; default 0.9; -1: none */
-    double weight_decay;  /* of weights; default 5e-4 (SGD), 0.01 (AdamW); -1: none */
+    double
+        learning_rate; /* the largest; default 0.05 to train, 0.005 to tune (SGD), 0.001 (AdamW) */
+    double momentum;   /* SGD; default 0.9; -1: none */
+    double weight_decay; /* of weights; default 5e-4 to train, 1e-4 to tune (SGD), 0.01 (AdamW);
+                            -1: none */
     tdsnn_schedule schedule;
     double warmup; /* epochs in which the rate rises from 0 */
     double clip;   /* gradients' largest norm; 0: no limit */
@@ -105,8 +107,7 @@ typedef struct tdsnn_train_report {
  * The model made is that of the best epoch, a converted one.
  * Errors: TDSNN_ERR_USAGE, _INPUT, _UNSUPPORTED as tdsnn_convert; TDSNN_ERR_USAGE if the data has
  * no labels, no targets and nothing is distilled; TDSNN_ERR_CANCELLED, and TDSNN_ERR_RUNTIME where
- * the loss is no number: *trained is then the best so far, or NULL. *report: NULL is fine;
- * tdsnn_train_report_free. */
+ * the loss is no number: *trained is then the best so far, or NULL. *report: NULL is fine. */
 TDSNN_API tdsnn_status tdsnn_tune(tdsnn_context *ctx, const tdsnn_model *source,
                                   const tdsnn_data *data, const tdsnn_convert_options *convert,
                                   const tdsnn_train_options *options, tdsnn_model **trained,

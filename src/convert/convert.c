@@ -68,7 +68,8 @@ static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_convert_option
                         "offset 1 cannot be equalised: its smallest value is not 0; use offset 0, "
                         "or leave the scales as they are");
     }
-    o->leak = o->leak == 0.0 ? TDSNN_DEFAULT_LEAK_RATIO * o->steps : o->leak;
+    double ratio = o->offset == 1 ? TDSNN_DEFAULT_LEAK_RATIO_1 : TDSNN_DEFAULT_LEAK_RATIO;
+    o->leak = o->leak == 0.0 ? ratio * o->steps : o->leak;
     o->input_steps = o->input_steps == 0 ? DEFAULT_INPUT_STEPS : o->input_steps;
     o->input_leak =
         o->input_leak == 0.0 ? DEFAULT_INPUT_LEAK_RATIO * o->input_steps : o->input_leak;
@@ -309,12 +310,6 @@ static tdsnn_status run(conversion *c, const char *path, tdsnn_model **converted
     if (status != TDSNN_OK) {
         return status;
     }
-    if (c->options.offset == 1) {
-        td_warn(c->ctx,
-                "offset 1 is for networks trained with the paper's activation G; this one agrees "
-                "with its source on %.2f %% of the calibration samples",
-                made->agreement_percent);
-    }
     td_graph *graph = c->attempt.coded;
     c->attempt.coded = NULL; /* the model takes it over */
     status = td_model_create(c->ctx, graph, path, converted);
@@ -353,10 +348,22 @@ tdsnn_status tdsnn_convert(tdsnn_context *ctx, const tdsnn_model *source,
         tdsnn_data_info info = tdsnn_data_get_info(calibration);
         status = td_build_normalised(ctx, source->graph, &info, &graph);
     }
+    tdsnn_convert_report *made = NULL;
     if (status == TDSNN_OK) {
-        status = td_convert(ctx, graph, source->path, calibration, options, converted, report);
+        status = td_convert(ctx, graph, source->path, calibration, options, converted, &made);
     }
     td_graph_destroy(graph);
+    if (status == TDSNN_OK && options->offset == 1) {
+        td_warn(ctx,
+                "offset 1 is for networks trained with the paper's activation G; this one agrees "
+                "with its source on %.2f %% of the calibration samples",
+                made->agreement_percent);
+    }
+    if (report != NULL && status == TDSNN_OK) {
+        *report = made;
+    } else {
+        tdsnn_convert_report_free(made);
+    }
     return status;
 }
 

@@ -79,8 +79,9 @@ static double or_default(double given, double otherwise) {
     return given == 0.0 ? otherwise : given == -1.0 ? 0.0 : given;
 }
 
+/* tunes: from weights that are good already. */
 static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_train_options *given,
-                                  size_t samples, tdsnn_train_options *o) {
+                                  size_t samples, bool tunes, tdsnn_train_options *o) {
     if (given->size != sizeof *given) {
         return td_error(ctx, TDSNN_ERR_USAGE,
                         "training options of %zu bytes, expected %zu: start from "
@@ -91,9 +92,9 @@ static tdsnn_status fill_defaults(tdsnn_context *ctx, const tdsnn_train_options 
     bool sgd = o->optimiser == TDSNN_OPTIMISER_SGD;
     o->epochs = o->epochs == 0 ? DEFAULT_EPOCHS : o->epochs;
     o->batch = o->batch == 0 ? DEFAULT_BATCH : o->batch;
-    o->learning_rate = o->learning_rate == 0.0 ? (sgd ? 0.05 : 0.001) : o->learning_rate;
+    o->learning_rate = or_default(o->learning_rate, !sgd ? 0.001 : tunes ? 0.005 : 0.05);
     o->momentum = or_default(o->momentum, 0.9);
-    o->weight_decay = or_default(o->weight_decay, sgd ? 5e-4 : 0.01);
+    o->weight_decay = or_default(o->weight_decay, !sgd ? 0.01 : tunes ? 1e-4 : 5e-4);
     o->temperature = o->temperature == 0.0 ? DEFAULT_TEMPERATURE : o->temperature;
     if (o->limit == 0 || o->limit > samples) {
         o->limit = samples;
@@ -305,10 +306,9 @@ static void job_free(job *j) {
     tdsnn_data_close(j->held_out);
 }
 
-static tdsnn_status start(job *j, const tdsnn_train_options *options, td_shape input) {
-    td_error_clear(j->ctx);
-    tdsnn_status status =
-        fill_defaults(j->ctx, options, tdsnn_data_get_info(j->data).samples, &j->options);
+static tdsnn_status start(job *j, const tdsnn_train_options *options, bool tunes, td_shape input) {
+    size_t samples = tdsnn_data_get_info(j->data).samples;
+    tdsnn_status status = fill_defaults(j->ctx, options, samples, tunes, &j->options);
     status = status != TDSNN_OK ? status : td_data_fits(j->ctx, j->data, input);
     return status != TDSNN_OK ? status : split_data(j);
 }
@@ -354,8 +354,9 @@ tdsnn_status tdsnn_tune(tdsnn_context *ctx, const tdsnn_model *source, const tds
                         tdsnn_train_report *report) {
     job j = {.ctx = ctx, .path = source->path, .data = data, .convert = convert_options};
     *trained = NULL;
+    td_error_clear(ctx);
     tdsnn_status status = check_source(&j, source);
-    status = status != TDSNN_OK ? status : start(&j, options, source->graph->nodes[0].shape);
+    status = status != TDSNN_OK ? status : start(&j, options, true, source->graph->nodes[0].shape);
     status = status != TDSNN_OK ? status : tune(&j, source, trained, report);
     job_free(&j);
     return status;
@@ -433,6 +434,7 @@ tdsnn_status tdsnn_train(tdsnn_context *ctx, const char *architecture, const tds
              .data = data,
              .convert = convert_options};
     *trained = NULL;
+    td_error_clear(ctx);
     tdsnn_status status = model == NULL ? TDSNN_OK : tdsnn_model_check(ctx, model);
     if (status == TDSNN_OK && model != NULL && tdsnn_model_is_spiking(model)) {
         status = td_error(ctx, TDSNN_ERR_USAGE,
@@ -442,7 +444,7 @@ tdsnn_status tdsnn_train(tdsnn_context *ctx, const char *architecture, const tds
     tdsnn_data_info info = tdsnn_data_get_info(data);
     td_shape own = {info.shape[0], info.shape[1], info.shape[2], false};
     if (status == TDSNN_OK) {
-        status = start(&j, options, model == NULL ? own : model->graph->nodes[0].shape);
+        status = start(&j, options, false, model == NULL ? own : model->graph->nodes[0].shape);
     }
     status = status != TDSNN_OK ? status : draw_network(&j, architecture, model);
     status = status != TDSNN_OK ? status : train(&j, trained, report);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "convert/samples.h"
@@ -645,11 +646,11 @@ static tdsnn_status end_epoch(td_training *t) {
         status = offer_best(t);
     }
     t->epoch = (sums){0};
+    save_checkpoint(t); /* before the log, which a resumed run goes on with */
     td_train_log_add(t->log, &epoch);
     if (t->options->on_epoch != NULL) {
         t->options->on_epoch(t->options->on_epoch_user, &epoch);
     }
-    save_checkpoint(t);
     return status;
 }
 
@@ -727,11 +728,23 @@ static tdsnn_status build(td_training *t) {
     return status;
 }
 
+static tdsnn_status check_checkpoint(const td_training *t) {
+    const tdsnn_train_options *o = t->options;
+    if (o->checkpoint != NULL && !o->resume && !o->force && access(o->checkpoint, F_OK) == 0) {
+        return td_error(t->ctx, TDSNN_ERR_USAGE,
+                        "%s: exists already; resume from it, give --force to replace it, or "
+                        "another name",
+                        o->checkpoint);
+    }
+    return TDSNN_OK;
+}
+
 /* At the checkpoint, or at the start. */
 static tdsnn_status begin(td_training *t) {
     const tdsnn_train_options *o = t->options;
     t->started = td_now();
-    tdsnn_status status = t->setup->teacher == NULL ? TDSNN_OK : judge_teacher(t);
+    tdsnn_status status = check_checkpoint(t);
+    status = status != TDSNN_OK || t->setup->teacher == NULL ? status : judge_teacher(t);
     if (status == TDSNN_OK && o->resume) {
         status = resume(t);
     } else if (status == TDSNN_OK && !t->setup->fresh) {
