@@ -779,37 +779,28 @@ static void run_pool(const td_session *s, const td_layer_plan *l, int first, int
     }
 }
 
-/* The sensor: the sample's values become spike times, a row of one channel after the other, and
- * those go where they belong, channels innermost. */
+/* The sensor: the sample's values become spike times, some of one channel after the other, and
+ * those go where they belong, channels innermost. The second neurons of a pair see the negated
+ * values. */
 static void encode_input(const td_session *s, const scratch *own, const td_layer_plan *l,
-                         const float *input, int first, int end) {
+                         const float *input, int first, int end, bool negative) {
     td_shape shape = l->layer->shape;
-    size_t pitch = td_pitch(shape.c), width = (size_t)shape.w, row = width * pitch;
+    size_t pitch = td_pitch(shape.c), plane = plane_of(shape), most = s->plan->row_size;
     float *values = own->row; /* kernels read more than there is: no more than this has */
-    uint8_t *line = (uint8_t *)(own->row + s->plan->row_size);
-    for (int c = 0; c < shape.c; c++) {
-        for (int y = first; y < end; y++) {
-            const float *from = input + ((size_t)c * (size_t)shape.h + (size_t)y) * width;
-            uint8_t *times = s->times + l->times + (size_t)y * row + (size_t)c;
-            memcpy(values, from, width * sizeof *values);
-            s->plan->kernels->encode(&l->tree, values, width, 1, shape.w, line, width);
-            for (size_t x = 0; x < width; x++) {
-                times[x * pitch] = line[x];
-            }
-        }
-    }
-}
-
-/* The second neurons of a pair see the negated values. */
-static void encode_negative_input(const td_session *s, const td_layer_plan *l, const float *input,
-                                  int first, int end) {
-    td_shape shape = l->layer->shape;
-    size_t pitch = td_pitch(shape.c), plane = plane_of(shape);
-    uint8_t *times = s->times + l->times + plane * pitch;
+    uint8_t *line = (uint8_t *)(own->row + most);
+    uint8_t *times = s->times + l->times + (negative ? plane * pitch : 0);
+    size_t last = (size_t)end * (size_t)shape.w;
     for (size_t c = 0; c < (size_t)shape.c; c++) {
-        for (size_t p = (size_t)first * (size_t)shape.w; p < (size_t)end * (size_t)shape.w; p++) {
-            times[p * pitch + c] =
-                (uint8_t)tdsnn_code_encode(l->layer->code, -input[c * plane + p]);
+        for (size_t p = (size_t)first * (size_t)shape.w; p < last; p += most) {
+            size_t count = last - p < most ? last - p : most;
+            const float *from = input + c * plane + p;
+            for (size_t i = 0; i < count; i++) {
+                values[i] = negative ? -from[i] : from[i];
+            }
+            s->plan->kernels->encode(&l->tree, values, count, 1, (int)count, line, count);
+            for (size_t i = 0; i < count; i++) {
+                times[(p + i) * pitch + c] = line[i];
+            }
         }
     }
 }
@@ -848,9 +839,8 @@ static void times_item(void *arg, int part, int worker) {
         run_pool(s, l, first, end);
         return;
     }
-    encode_input(s, &s->scratch[worker], l, p->activity->input, first, end);
-    if (l->layer->pair) {
-        encode_negative_input(s, l, p->activity->input, first, end);
+    for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
+        encode_input(s, &s->scratch[worker], l, p->activity->input, first, end, half == 1);
     }
 }
 
