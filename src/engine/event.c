@@ -10,7 +10,8 @@
 /* What one thread of a session writes alone. */
 typedef struct scratch {
     float *sums;
-    float *row; /* two rows of values */
+    float *row;  /* two rows of values */
+    float *band; /* what a band of output rows reads */
     td_run *runs, *sorted;
     uint32_t *lengths; /* how many runs have each length, then where those go */
 } scratch;
@@ -42,7 +43,7 @@ static tdsnn_status fill(tdsnn_context *ctx, td_session *s) {
     const td_plan *p = s->plan;
     s->times = td_alloc(ctx, p->times_size + TD_SLACK, 1);
     s->flat = td_alloc(ctx, p->flat_size + TD_SLACK, 1);
-    s->values = td_alloc(ctx, p->values_size + TD_SLACK, sizeof *s->values);
+    s->values = td_alloc(ctx, td_plan_values(p, s->threads) + TD_SLACK, sizeof *s->values);
     s->events = td_alloc(ctx, p->events_size + TD_SLACK, sizeof *s->events);
     s->starts = td_alloc(ctx, p->starts_size, sizeof *s->starts);
     s->scratch = td_alloc(ctx, (size_t)s->threads, sizeof *s->scratch);
@@ -55,8 +56,9 @@ static tdsnn_status fill(tdsnn_context *ctx, td_session *s) {
         own->runs = td_alloc(ctx, p->runs_size, sizeof *own->runs);
         own->sorted = td_alloc(ctx, p->runs_size, sizeof *own->sorted);
         own->lengths = td_alloc(ctx, p->lengths_size, sizeof *own->lengths);
-        made = own->sums != NULL && own->row != NULL && own->runs != NULL && own->sorted != NULL &&
-               own->lengths != NULL;
+        own->band = td_alloc(ctx, p->band_size + TD_SLACK, sizeof *own->band);
+        made = own->sums != NULL && own->row != NULL && own->band != NULL && own->runs != NULL &&
+               own->sorted != NULL && own->lengths != NULL;
     }
     return made ? td_team_create(ctx, s->threads, &s->team) : TDSNN_ERR_RUNTIME;
 }
@@ -85,6 +87,7 @@ void td_session_destroy(td_session *s) {
     for (int i = 0; s->scratch != NULL && i < s->threads; i++) {
         td_free(s->scratch[i].sums);
         td_free(s->scratch[i].row);
+        td_free(s->scratch[i].band);
         td_free(s->scratch[i].runs);
         td_free(s->scratch[i].sorted);
         td_free(s->scratch[i].lengths);
@@ -223,16 +226,13 @@ static const float *read_whole(const td_session *s, const scratch *own, const td
     return view;
 }
 
-/* Zeros around the view's rows first .. end - 1; above and below it too, where these are its first
- * and last. */
+/* Zeros around the view's rows in the rows first .. end - 1, padding counted. */
 static void pad(const td_route *route, int first, int end, float *values) {
     int height = route->synapses->view.h;
     size_t row = (size_t)route->width * route->pitch, left = (size_t)route->left * route->pitch;
     size_t inner = (size_t)route->synapses->view.w * route->pitch;
-    int from = first == 0 ? 0 : first + route->top;
-    int to = end == height ? route->height : end + route->top;
-    for (int y = from; y < to; y++) {
-        float *at = values + (size_t)y * row;
+    for (int y = first; y < end; y++) {
+        float *at = values + (ptrdiff_t)y * (ptrdiff_t)row;
         bool is_view = y >= route->top && y < route->top + height;
         memset(at, 0, (is_view ? left : row) * sizeof *at);
         if (is_view) {
@@ -241,20 +241,24 @@ static void pad(const td_route *route, int first, int end, float *values) {
     }
 }
 
-/* Rows of the view of a route that is read densely, [height][width][pitch]. */
+/* Rows first .. end - 1, padding counted, of what a route reads densely: [height][width][pitch]
+ * from `values` on. */
 static void read_values(const td_session *s, const scratch *own, const td_route *route,
-                        const float *input, int first, int end) {
+                        const float *input, int first, int end, float *values) {
     td_shape view = route->synapses->view;
-    float *values = s->values + route->values;
     const float *whole = read_whole(s, own, route, input);
+    size_t count = (size_t)view.w * route->pitch;
     for (int y = first; y < end; y++) {
-        size_t place = (size_t)(y + route->top) * (size_t)route->width + (size_t)route->left;
-        float *row = values + place * route->pitch;
-        size_t count = (size_t)view.w * route->pitch;
+        int from = y - route->top;
+        ptrdiff_t place = (ptrdiff_t)y * route->width + route->left;
+        float *row = values + place * (ptrdiff_t)route->pitch;
+        if (from < 0 || from >= view.h) {
+            continue;
+        }
         if (whole != NULL) {
-            memcpy(row, whole + (size_t)y * count, count * sizeof *row);
+            memcpy(row, whole + (size_t)from * count, count * sizeof *row);
         } else { /* may write over the beginning of the next row, which comes after it */
-            read_row(s, own, route->synapses->source, input, y, row);
+            read_row(s, own, route->synapses->source, input, from, row);
         }
     }
     if (route->height != view.h || route->width != view.w) {
@@ -352,6 +356,7 @@ typedef struct task {
     const td_layer_plan *layer;
     const td_block *block;
     int first, end; /* output rows */
+    int band;       /* the first row of the band whose values are there; below 0: all are */
     size_t outputs; /* registers * lanes: floats from one pixel's sums to the next's */
     size_t row;     /* floats from one row's to the next's */
     float *sums;    /* of the first pixel of row `first` */
@@ -531,10 +536,18 @@ static void scatter(const task *t, const td_route *route, const float *weights, 
     }
 }
 
+/* Where row 0 of a band's values would lie, padding counted. */
+static float *band_values(const scratch *own, const td_route *route, int band) {
+    ptrdiff_t row = (ptrdiff_t)band * route->synapses->window.y.stride;
+    return own->band + route->band - row * route->width * (ptrdiff_t)route->pitch;
+}
+
 /* Where a window's first tap of output row y lies, padding included. */
 static const float *first_tap(const task *t, const td_route *route, int y) {
-    size_t row = (size_t)y * (size_t)route->synapses->window.y.stride;
-    return t->session->values + route->values + row * (size_t)route->width * route->pitch;
+    const float *values =
+        t->band < 0 ? t->session->values + route->values : band_values(t->own, route, t->band);
+    ptrdiff_t row = (ptrdiff_t)y * route->synapses->window.y.stride;
+    return values + row * route->width * (ptrdiff_t)route->pitch;
 }
 
 static void dense(const task *t, const td_route *route, const float *weights, int group) {
@@ -656,12 +669,18 @@ static void read_out(const task *t, float *logits) {
     }
 }
 
-/* Output rows first .. end - 1 of one block. */
+/* Output rows first .. end - 1 of one block; band: see task. */
 static void run_block(const td_session *s, const scratch *own, const td_layer_plan *l, int index,
-                      int first, int end, float *logits) {
+                      int band, int first, int end, float *logits) {
     const td_block *block = &l->blocks[index];
     td_shape shape = l->layer->shape;
-    task t = {.session = s, .own = own, .layer = l, .block = block, .first = first, .end = end};
+    task t = {.session = s,
+              .own = own,
+              .layer = l,
+              .block = block,
+              .band = band,
+              .first = first,
+              .end = end};
     t.outputs = (size_t)block->registers * (size_t)s->plan->kernels->lanes;
     t.row = ((size_t)shape.w + 2 * TD_MARGIN) * t.outputs;
     t.sums = own->sums + TD_MARGIN * t.outputs;
@@ -760,37 +779,28 @@ static void run_pool(const td_session *s, const td_layer_plan *l, int first, int
     }
 }
 
-/* The sensor: the sample's values become spike times, a row of one channel after the other, and
- * those go where they belong, channels innermost. */
+/* The sensor: the sample's values become spike times, some of one channel after the other, and
+ * those go where they belong, channels innermost. The second neurons of a pair see the negated
+ * values. */
 static void encode_input(const td_session *s, const scratch *own, const td_layer_plan *l,
-                         const float *input, int first, int end) {
+                         const float *input, int first, int end, bool negative) {
     td_shape shape = l->layer->shape;
-    size_t pitch = td_pitch(shape.c), width = (size_t)shape.w, row = width * pitch;
+    size_t pitch = td_pitch(shape.c), plane = plane_of(shape), most = s->plan->row_size;
     float *values = own->row; /* kernels read more than there is: no more than this has */
-    uint8_t *line = (uint8_t *)(own->row + s->plan->row_size);
-    for (int c = 0; c < shape.c; c++) {
-        for (int y = first; y < end; y++) {
-            const float *from = input + ((size_t)c * (size_t)shape.h + (size_t)y) * width;
-            uint8_t *times = s->times + l->times + (size_t)y * row + (size_t)c;
-            memcpy(values, from, width * sizeof *values);
-            s->plan->kernels->encode(&l->tree, values, width, 1, shape.w, line, width);
-            for (size_t x = 0; x < width; x++) {
-                times[x * pitch] = line[x];
-            }
-        }
-    }
-}
-
-/* The second neurons of a pair see the negated values. */
-static void encode_negative_input(const td_session *s, const td_layer_plan *l, const float *input,
-                                  int first, int end) {
-    td_shape shape = l->layer->shape;
-    size_t pitch = td_pitch(shape.c), plane = plane_of(shape);
-    uint8_t *times = s->times + l->times + plane * pitch;
+    uint8_t *line = (uint8_t *)(own->row + most);
+    uint8_t *times = s->times + l->times + (negative ? plane * pitch : 0);
+    size_t last = (size_t)end * (size_t)shape.w;
     for (size_t c = 0; c < (size_t)shape.c; c++) {
-        for (size_t p = (size_t)first * (size_t)shape.w; p < (size_t)end * (size_t)shape.w; p++) {
-            times[p * pitch + c] =
-                (uint8_t)tdsnn_code_encode(l->layer->code, -input[c * plane + p]);
+        for (size_t p = (size_t)first * (size_t)shape.w; p < last; p += most) {
+            size_t count = last - p < most ? last - p : most;
+            const float *from = input + c * plane + p;
+            for (size_t i = 0; i < count; i++) {
+                values[i] = negative ? -from[i] : from[i];
+            }
+            s->plan->kernels->encode(&l->tree, values, count, 1, (int)count, line, count);
+            for (size_t i = 0; i < count; i++) {
+                times[(p + i) * pitch + c] = line[i];
+            }
         }
     }
 }
@@ -829,9 +839,8 @@ static void times_item(void *arg, int part, int worker) {
         run_pool(s, l, first, end);
         return;
     }
-    encode_input(s, &s->scratch[worker], l, p->activity->input, first, end);
-    if (l->layer->pair) {
-        encode_negative_input(s, l, p->activity->input, first, end);
+    for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
+        encode_input(s, &s->scratch[worker], l, p->activity->input, first, end, half == 1);
     }
 }
 
@@ -862,14 +871,40 @@ static void route_item(void *arg, int index, int worker) {
     if (td_form_lists(route->form)) {
         list_events(s, route, first, end);
     } else {
-        read_values(s, &s->scratch[worker], route, p->activity->input, first, end);
+        /* and the padding above the first row and below the last */
+        int from = first == 0 ? 0 : first + route->top;
+        int to = end == rows ? route->height : end + route->top;
+        read_values(s, &s->scratch[worker], route, p->activity->input, from, to,
+                    s->values + route->values);
+    }
+}
+
+/* A band of rows, from spike times to spike times; the sums of one row are encoded at once. */
+static void band_item(void *arg, int part, int worker) {
+    const step *p = arg;
+    const td_session *s = p->session;
+    const td_layer_plan *l = p->layer;
+    const scratch *own = &s->scratch[worker];
+    int rows = l->layer->shape.h;
+    int first = part_start(p, rows, part), end = part_start(p, rows, part + 1);
+    for (int k = 0; k < l->route_count && first < end; k++) {
+        const td_route *route = &l->routes[k];
+        const td_axis *ys = &route->synapses->window.y;
+        int heard = (end - 1) * ys->stride + (ys->kernel - 1) * ys->dilation + 1;
+        read_values(s, own, route, p->activity->input, first * ys->stride, heard,
+                    band_values(own, route, first));
+    }
+    for (int b = 0; b < l->block_count; b++) {
+        for (int y = first; y < end; y++) {
+            run_block(s, own, l, b, first, y, y + 1, p->activity->logits);
+        }
     }
 }
 
 static void block_item(void *arg, int index, int worker) {
     const step *p = arg;
     int part = index / p->each, rows = p->layer->layer->shape.h;
-    run_block(p->session, &p->session->scratch[worker], p->layer, index % p->each,
+    run_block(p->session, &p->session->scratch[worker], p->layer, index % p->each, -1,
               part_start(p, rows, part), part_start(p, rows, part + 1), p->activity->logits);
 }
 
@@ -904,6 +939,8 @@ static void run_layer(const td_session *s, const td_layer_plan *l, td_activity *
     if (l->layer->kind == TD_LAYER_POOL) {
         run_step(&p, td_pitch(l->layer->shape.c) < TD_CHANNEL_PITCH ? 1 : s->threads, 1,
                  times_item);
+    } else if (l->layer->kind != TD_LAYER_INPUT && td_layer_bands(l, s->threads) > 0) {
+        run_step(&p, td_layer_bands(l, s->threads), 1, band_item);
     } else if (l->layer->kind != TD_LAYER_INPUT) {
         run_step(&p, s->threads, l->route_count, route_item);
         run_step(&p, block_parts(s, l), l->block_count, block_item);

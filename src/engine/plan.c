@@ -13,6 +13,11 @@
 #define NEAR_SUMS ((size_t)128 << 10)
 #define LEAST_ROWS 4
 
+/* Floats that stay near while they are read: half a megabyte would leave too little for others. */
+#define NEAR_VALUES ((size_t)64 << 10)
+/* Bytes of weights that each thread may read for itself. */
+#define SHARED_WEIGHTS ((size_t)512 << 10)
+
 /* Weights of one block of inputs, in bytes, that the second-level cache holds beside much else. */
 #define CACHED_WEIGHTS 160000
 
@@ -374,7 +379,7 @@ static void pack_inputs(float *to, const td_route *route, const td_block *block,
     }
 }
 
-static tdsnn_status pack_weights(td_plan *p, const td_layer_plan *l, td_block *block) {
+static tdsnn_status pack_weights(td_plan *p, td_layer_plan *l, td_block *block) {
     const float **weights = td_arena_alloc(p->arena, (size_t)l->route_count, sizeof *weights);
     int *groups = td_arena_alloc(p->arena, (size_t)l->route_count, sizeof *groups);
     if (weights == NULL || groups == NULL) {
@@ -396,6 +401,7 @@ static tdsnn_status pack_weights(td_plan *p, const td_layer_plan *l, td_block *b
             return TDSNN_ERR_RUNTIME;
         }
         p->weight_bytes += rows * window * outputs * sizeof *packed;
+        l->weight_bytes += rows * window * outputs * sizeof *packed;
         if (route->form == TD_FORM_CHANNELS) {
             pack_channels(packed, s, block, outputs);
         } else {
@@ -411,6 +417,45 @@ static tdsnn_status pack_weights(td_plan *p, const td_layer_plan *l, td_block *b
 
 /* ----------------------------------------------------------------------------------------- layers
  */
+
+/* Floats of the view's rows that so many output rows read. */
+static size_t band_floats(const td_route *route, size_t rows) {
+    const td_axis *ys = &route->synapses->window.y;
+    size_t heard =
+        (rows - 1) * (size_t)ys->stride + (size_t)(ys->kernel - 1) * (size_t)ys->dilation + 1;
+    return heard * (size_t)route->width * route->pitch;
+}
+
+static bool reads_by_rows(const td_plan *p, const td_route *route) {
+    const td_synapses *s = route->synapses;
+    const td_layer *source = &p->network->layers[s->source];
+    bool flat = s->view.flat && plane_of(source->shape) > 1;
+    return !td_form_lists(route->form) && !s->averages && !flat &&
+           !td_synapses_unflatten(source, s);
+}
+
+/* Whether the layer goes by rows, and how many at a time. */
+static void plan_rows(td_plan *p, td_layer_plan *l) {
+    size_t each = 0, first = 0;
+    l->by_rows = true;
+    for (int k = 0; k < l->route_count; k++) {
+        l->by_rows = l->by_rows && reads_by_rows(p, &l->routes[k]);
+        each += band_floats(&l->routes[k], 2) - band_floats(&l->routes[k], 1);
+        first += band_floats(&l->routes[k], 1);
+    }
+    size_t height = (size_t)l->layer->shape.h, rows = 1;
+    if (first < NEAR_VALUES) {
+        rows += each == 0 ? height : (NEAR_VALUES - first) / each;
+    }
+    rows = rows < height ? rows : height;
+    l->band_rows = (int)rows;
+    size_t size = 0;
+    for (int k = 0; k < l->route_count && l->by_rows; k++) {
+        l->routes[k].band = size;
+        size += band_floats(&l->routes[k], rows) + TD_SLACK;
+    }
+    p->band_size = size > p->band_size ? size : p->band_size;
+}
 
 static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l,
                                 const double *densities, int *registers) {
@@ -457,7 +502,8 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         l->cycles[k] = (is_channelwise(s) ? 1 : s->groups) * blocks *
                        predict(p, layer, s, route->form, *registers, density);
     }
-    p->values_size = n.values > p->values_size ? n.values : p->values_size;
+    l->values_size = n.values;
+    plan_rows(p, l);
     p->flat_size = n.flat > p->flat_size ? n.flat : p->flat_size;
     p->events_size = n.events > p->events_size ? n.events : p->events_size;
     p->starts_size = n.starts > p->starts_size ? n.starts : p->starts_size;
@@ -657,9 +703,31 @@ td_plan_row td_plan_describe(const td_plan *p, int layer, int index) {
                          .cycles = l->cycles[index]};
 }
 
+int td_layer_bands(const td_layer_plan *l, int threads) {
+    int bands = l->by_rows ? ceil_div(l->layer->shape.h, l->band_rows) : 0;
+    if (threads == 1 || bands == 0) {
+        return bands;
+    }
+    if ((bands < threads && l->weight_bytes > SHARED_WEIGHTS) || l->layer->shape.h < threads) {
+        return 0;
+    }
+    return ceil_div(bands, threads) * threads; /* so that they end together */
+}
+
+size_t td_plan_values(const td_plan *p, int threads) {
+    size_t most = 0;
+    for (int i = 0; i < p->network->layer_count; i++) {
+        const td_layer_plan *l = &p->layers[i];
+        most = td_layer_bands(l, threads) == 0 && l->values_size > most ? l->values_size : most;
+    }
+    return most;
+}
+
 size_t td_plan_session_bytes(const td_plan *p, int threads) {
     return p->times_size + p->flat_size + (p->events_size + p->starts_size) * sizeof(uint32_t) +
-           (p->values_size + (size_t)threads * (p->sums_size + 2 * p->row_size)) * sizeof(float) +
+           (td_plan_values(p, threads) +
+            (size_t)threads * (p->sums_size + p->band_size + 2 * p->row_size)) *
+               sizeof(float) +
            (size_t)threads *
                (2 * p->runs_size * sizeof(td_run) + p->lengths_size * sizeof(uint32_t));
 }

@@ -34,6 +34,7 @@ typedef struct td_route {
     int height, width, top, left;
     size_t pitch;
     size_t values;           /* offset in the session's values */
+    size_t band;             /* offset in a thread's values of a band */
     size_t whole, flattened; /* offsets there: the population before averaging, behind a Flatten */
     size_t flat;             /* offset in the session's bytes: spike times flattened */
     size_t events, event_starts; /* offsets in the session's */
@@ -62,6 +63,12 @@ typedef struct td_layer_plan {
     int route_count, block_count;
     td_route *routes;
     td_block *blocks;
+    /* Whether all routes read values of the layers before, row by row: then a thread can take some
+     * output rows at a time, from spike times to spike times, with all that they read near. */
+    bool by_rows;
+    int band_rows;       /* output rows of which what they read stays in the second-level cache */
+    size_t values_size;  /* floats of all that the routes read, if it is not by rows */
+    size_t weight_bytes; /* of all blocks */
     int bands;    /* runs of rows whose sums stay in the second-level cache, one after the other */
     td_tree tree; /* of its code */
     const float *table; /* [2 * 256] what spikes stand for, of second neurons of pairs negated */
@@ -77,15 +84,22 @@ struct td_plan {
     td_layer_plan *layers; /* [layer_count] */
     size_t weight_bytes;
     /* of a session */
-    size_t times_size;  /* bytes */
-    size_t flat_size;   /* bytes */
-    size_t values_size; /* floats */
+    size_t times_size; /* bytes */
+    size_t flat_size;  /* bytes */
+    size_t band_size;  /* floats, of a thread */
     size_t events_size, starts_size;
     size_t sums_size; /* floats */
     size_t row_size;  /* floats of the longest row of values */
     size_t runs_size,
         lengths_size; /* of a thread: runs of events, and lengths that they may have */
 };
+
+/* Into how many bands of rows a session of so many threads cuts a layer whose threads go from spike
+ * times to spike times; 0: it does not, and reads all before it sums. */
+int td_layer_bands(const td_layer_plan *layer, int threads);
+
+/* Floats that such a session's layers read at once, those by rows not counted. */
+size_t td_plan_values(const td_plan *plan, int threads);
 
 /* A curve through the thresholds, if there is one that is near enough. */
 void td_curve_fill(const tdsnn_code *code, td_curve *curve);

@@ -351,7 +351,39 @@ ALWAYS void channel_row(const td_channel_job *j, const int registers) {
     }
 }
 
-static void channels(const td_channel_job *job){WITH_REGISTERS(channel_row, job)}
+/* 3 x 3 windows: the weights of one register of channels stay in registers over the row. */
+ALWAYS void channel_row_9(const td_channel_job *j, int r) {
+    const float *w = j->weights + (size_t)r * LANES, *row[3];
+    float *sums = j->sums + (size_t)r * LANES;
+    const size_t tap = j->tap_pitch;
+    vec weights[9];
+    for (int k = 0; k < 9; k++) {
+        weights[k] = vec_load(w + (size_t)k * (size_t)j->registers * LANES);
+    }
+    for (int ky = 0; ky < 3; ky++) {
+        row[ky] = j->values + (size_t)r * LANES + (size_t)ky * j->row_pitch;
+    }
+    for (int x = 0; x < j->pixels; x++, sums += j->sum_pitch) {
+        vec sum = vec_load(sums);
+        for (int ky = 0; ky < 3; ky++) {
+            sum = vec_fma(weights[3 * ky], vec_load(row[ky]), sum);
+            sum = vec_fma(weights[3 * ky + 1], vec_load(row[ky] + tap), sum);
+            sum = vec_fma(weights[3 * ky + 2], vec_load(row[ky] + 2 * tap), sum);
+            row[ky] += j->pixel_pitch;
+        }
+        vec_store(sums, sum);
+    }
+}
+
+static void channels(const td_channel_job *job) {
+    if (job->rows == 3 && job->taps == 3) {
+        for (int r = 0; r < job->registers; r++) {
+            channel_row_9(job, r);
+        }
+        return;
+    }
+    WITH_REGISTERS(channel_row, job)
+}
 
 /* ------------------------------------------------------------------------- sums, times and lists
  */
