@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/number.h"
@@ -50,7 +51,21 @@ static void write_headings(td_train_log *log) {
     fputc('\n', log->file);
 }
 
-tdsnn_status td_train_log_open(tdsnn_context *ctx, const char *path, bool append, bool force,
+/* Cuts off what lies behind so many whole lines: epochs that will be run again, half a line. */
+static bool cut(FILE *file, int lines) {
+    off_t end = 0;
+    rewind(file);
+    for (int c = 0; lines > 0 && c != EOF;) {
+        c = getc(file);
+        if (c == '\n') {
+            end = ftello(file);
+            lines--;
+        }
+    }
+    return ftruncate(fileno(file), end) == 0 && fseeko(file, 0, SEEK_END) == 0;
+}
+
+tdsnn_status td_train_log_open(tdsnn_context *ctx, const char *path, int epochs, bool force,
                                td_train_log **log) {
     *log = NULL;
     if (path == NULL) {
@@ -60,13 +75,18 @@ tdsnn_status td_train_log_open(tdsnn_context *ctx, const char *path, bool append
     if (!json && !ends_in(path, ".csv")) {
         return td_error(ctx, TDSNN_ERR_USAGE, "%s: a log is called .csv or .jsonl", path);
     }
-    FILE *file = fopen(path, append ? "a" : force ? "w" : "wx");
+    FILE *file = fopen(path, epochs >= 0 ? "a+" : force ? "w" : "wx");
     if (file == NULL && errno == EEXIST) {
         return td_error(ctx, TDSNN_ERR_USAGE,
                         "%s: exists already; give --force to replace it, or another name", path);
     }
-    if (file == NULL) {
-        return td_error(ctx, TDSNN_ERR_RUNTIME, "%s: cannot be written: %s", path, strerror(errno));
+    if (file == NULL || (epochs >= 0 && !cut(file, json ? epochs : epochs + 1))) {
+        tdsnn_status status =
+            td_error(ctx, TDSNN_ERR_RUNTIME, "%s: cannot be written: %s", path, strerror(errno));
+        if (file != NULL) {
+            fclose(file);
+        }
+        return status;
     }
     td_train_log *made = td_alloc(ctx, 1, sizeof *made);
     if (made == NULL) {

@@ -6,10 +6,11 @@
 
 typedef struct td_train_log td_train_log;
 
-/* path: .csv or .jsonl; NULL: *log is NULL, which the others take. append: goes on in a file that
- * is there. Errors: TDSNN_ERR_USAGE (another ending; the file exists, and neither `append` nor
- * `force`), TDSNN_ERR_RUNTIME. */
-tdsnn_status td_train_log_open(tdsnn_context *ctx, const char *path, bool append, bool force,
+/* path: .csv or .jsonl; NULL: *log is NULL, which the others take. epochs: so many are done, and a
+ * file that is there keeps as many lines; -1: it is a new run's.
+ * Errors: TDSNN_ERR_USAGE (another ending; the file exists, is a new run's, and not `force`),
+ * TDSNN_ERR_RUNTIME. */
+tdsnn_status td_train_log_open(tdsnn_context *ctx, const char *path, int epochs, bool force,
                                td_train_log **log);
 
 /* Writes the line and flushes it; where that fails, warns once. */

@@ -742,6 +742,11 @@ static tdsnn_status check_checkpoint(const td_training *t) {
 /* At the checkpoint, or at the start. */
 static tdsnn_status begin(td_training *t) {
     const tdsnn_train_options *o = t->options;
+    if (o->checkpoint != NULL && !o->resume && !o->force && access(o->checkpoint, F_OK) == 0) {
+        return td_error(t->ctx, TDSNN_ERR_USAGE,
+                        "%s: exists already; give --resume to go on from it, --force to replace it",
+                        o->checkpoint);
+    }
     t->started = td_now();
     tdsnn_status status = check_checkpoint(t);
     status = status != TDSNN_OK || t->setup->teacher == NULL ? status : judge_teacher(t);
@@ -752,7 +757,8 @@ static tdsnn_status begin(td_training *t) {
         status = evaluate(t, &t->start_percent, &loss);
     }
     if (status == TDSNN_OK) {
-        status = td_train_log_open(t->ctx, o->log, o->resume, o->force, &t->log);
+        int done = o->resume ? (int)(t->step / t->steps_per_epoch) : -1;
+        status = td_train_log_open(t->ctx, o->log, done, o->force, &t->log);
     }
     return status;
 }

@@ -157,15 +157,22 @@ def wait_for(path, process):
         time.sleep(0.005)
 
 
+def untimed(path):
+    """The lines of a log without the columns of time."""
+    with open(path, encoding='utf-8') as file:
+        return [line[:8] + line[10:] for line in csv.reader(file)]
+
+
 def test_killed(folder):
     """Ended at some moment behind the first checkpoint, and resumed: the bytes of a run that was
     left alone."""
     words = ['train', 'mlp', *SMALL, '--epochs', '6', '--flip', '--shift', '2', '--steps', '7']
-    whole = os.path.join(folder, 'whole.onnx')
-    ok(tdsnn(*words, '-o', whole)[0] == 0, 'a run that is left alone')
+    whole, log = os.path.join(folder, 'whole.onnx'), os.path.join(folder, 'whole.csv')
+    ok(tdsnn(*words, '-o', whole, '--log', log)[0] == 0, 'a run that is left alone')
+    wanted = untimed(log)
     for number, delay in enumerate((0.0, 0.1, 0.25)):
-        path = os.path.join(folder, f'killed{number}.onnx')
-        process = start(*words, '-o', path)
+        path, log = os.path.join(folder, f'killed{number}.onnx'), os.path.join(folder, f'killed{number}.csv')
+        process = start(*words, '-o', path, '--log', log)
         wait_for(path.replace('.onnx', '.checkpoint.npz'), process)
         time.sleep(delay)
         process.kill()
@@ -174,9 +181,10 @@ def test_killed(folder):
            f'killed after {delay} s more: there is a sound network', process.returncode)
         for name in [name for name in os.listdir(folder) if name.endswith('.tmp')]:
             os.remove(os.path.join(folder, name))  # nobody can tidy up behind a kill
-        status, out, said = tdsnn(*words, '-o', path, '--resume')
+        status, out, said = tdsnn(*words, '-o', path, '--log', log, '--resume')
         ok(status == 0 and said == '' and read(path) == read(whole),
            'and resumed, the same bytes as if nothing had happened', out, said)
+        ok(untimed(log) == wanted and len(wanted) == 7, 'and the same log', *untimed(log))
     fails('resumed with other options', 2, ['lr=', 'there', 'here'], *words, '-o', path, '--resume', '--lr', '0.01')
     checkpoint = path.replace('.onnx', '.checkpoint.npz')
     damaged = bytearray(read(checkpoint))

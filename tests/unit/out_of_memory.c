@@ -13,6 +13,9 @@
 #include "pillow_golden.h"
 #include "scratch.h"
 #include "tap.h"
+#include "train/architectures.h"
+#include "train/checkpoint.h"
+#include "train/feed.h"
 
 /* ---- The linker sends the libraries' calls here (meson.build). Those of shared libraries are not
  * seen. */
@@ -236,6 +239,46 @@ static tdsnn_status eval_pictures(tdsnn_context *ctx) {
     return use(ctx, spec, false);
 }
 
+/* Batches of pictures, moved and mirrored. */
+static tdsnn_status feed(tdsnn_context *ctx) {
+    const size_t indices[] = {2, 0};
+    tdsnn_data *data = NULL;
+    td_feed *made = NULL;
+    const td_batch *batch;
+    tdsnn_status status = open_data(ctx, "random:3", &data);
+    if (status == TDSNN_OK) {
+        td_feed_options options = {.data = data, .indices = indices, .count = 2, .batch = 2};
+        options.augmentation = (td_augmentation){.flip = true, .shift = 1};
+        status = td_feed_create(ctx, &options, 3, &made);
+    }
+    for (int i = 0; status == TDSNN_OK && i < 6; i++) {
+        status = td_feed_next(made, ctx, &batch);
+    }
+    td_feed_destroy(made);
+    tdsnn_data_close(data);
+    return status;
+}
+
+/* Saved and loaded. */
+static tdsnn_status checkpoint(tdsnn_context *ctx) {
+    float values[3] = {1.0f, 2.0f, 3.0f};
+    td_state_array array = {"w", values, 3};
+    td_state_number number = {"step", 0.1};
+    td_state state = {"lr=1", &array, 1, &number, 1};
+    char path[128];
+    strcpy(path, scratch_path("checkpoint.npz"));
+    tdsnn_status status = td_checkpoint_save(ctx, path, &state);
+    return status == TDSNN_OK ? td_checkpoint_load(ctx, path, &state) : status;
+}
+
+static tdsnn_status architecture(tdsnn_context *ctx) {
+    td_graph *graph = NULL;
+    tdsnn_status status =
+        td_architecture_build(ctx, "lenet", (td_shape){1, 16, 16, false}, 2, 1, &graph);
+    td_graph_destroy(graph);
+    return status;
+}
+
 /* A session on the network, and what 100 runs of it allocate or free. */
 static tdsnn_status run_session(tdsnn_context *ctx, const tdsnn_network *network,
                                 tdsnn_spread spread, const float *samples, long *allocations) {
@@ -356,6 +399,10 @@ int main(void) {
     scratch_write("pictures/b.png", golden_png, sizeof golden_png);
     scratch_write("pictures/val.txt", "a.jpg 1\nb.png 0\na.jpg 3\nb.png 2\n", 32);
     test("load", load, 1);
+    test("architecture", architecture, 1);
+    test("feed", feed, 1);
+    scratch_write("checkpoint.npz", "", 0); /* it is replaced, so that files stay as many */
+    test("checkpoint", checkpoint, 1);
     test_each("convert", convert, 1, LONG_STEP);
     test_each("convert, channels equalised, leak searched", convert_searching, 1, 5 * LONG_STEP);
     test_each("eval", eval, 1, LONG_STEP);
