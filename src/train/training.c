@@ -646,11 +646,11 @@ static tdsnn_status end_epoch(td_training *t) {
         status = offer_best(t);
     }
     t->epoch = (sums){0};
-    save_checkpoint(t); /* before the log, which a resumed run goes on with */
     td_train_log_add(t->log, &epoch);
     if (t->options->on_epoch != NULL) {
         t->options->on_epoch(t->options->on_epoch_user, &epoch);
     }
+    save_checkpoint(t);
     return status;
 }
 
@@ -742,12 +742,6 @@ static tdsnn_status check_checkpoint(const td_training *t) {
 /* At the checkpoint, or at the start. */
 static tdsnn_status begin(td_training *t) {
     const tdsnn_train_options *o = t->options;
-    if (o->checkpoint != NULL && !o->resume && !o->force && access(o->checkpoint, F_OK) == 0) {
-        return td_error(t->ctx, TDSNN_ERR_USAGE,
-                        "%s: exists already; give --resume to go on from it, --force to replace it",
-                        o->checkpoint);
-    }
-    t->started = td_now();
     tdsnn_status status = check_checkpoint(t);
     status = status != TDSNN_OK || t->setup->teacher == NULL ? status : judge_teacher(t);
     if (status == TDSNN_OK && o->resume) {
