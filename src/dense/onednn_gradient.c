@@ -125,51 +125,80 @@ static dnnl_status_t describe_inner(td_pass which, const dnnl_memory_desc_t d[AR
 
 /* ---- The choice of primitives. */
 
-static bool is_quick(const_dnnl_primitive_desc_t pd) {
+/* 1: reference code, which plain C outdoes; 2: the batch-reduced matrix products, which are slow
+ * where pictures or channels are few and nowhere faster by much; 3: anything else. */
+static int rank_of(const_dnnl_primitive_desc_t pd) {
     const char *name = "";
     dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
-    return strncmp(name, "ref", 3) != 0;
+    return strncmp(name, "ref", 3) == 0 ? 1 : strncmp(name, "brgconv:", 8) == 0 ? 2 : 3;
 }
 
-/* NULL where there is none. hint: of the forward pass, which the others are made beside. */
+/* The best of the implementations, which oneDNN gives one after the other; NULL: none is better
+ * than `rank`. */
+static dnnl_primitive_desc_t best_of(dnnl_primitive_desc_iterator_t iterator, int rank) {
+    dnnl_primitive_desc_t best = NULL;
+    do {
+        dnnl_primitive_desc_t pd = dnnl_primitive_desc_iterator_fetch(iterator);
+        if (pd != NULL && rank_of(pd) > rank) {
+            rank = rank_of(pd);
+            dnnl_primitive_desc_destroy(best);
+            best = pd;
+        } else {
+            dnnl_primitive_desc_destroy(pd);
+        }
+    } while (rank < 3 && dnnl_primitive_desc_iterator_next(iterator) == dnnl_success);
+    return best;
+}
+
+/* hint: of the forward pass, which the others are made beside. NULL: none is better than `rank`. */
 static dnnl_primitive_desc_t make_pd(const td_onednn_linear *l, td_pass which,
                                      const dnnl_memory_desc_t d[ARRAY_COUNT],
-                                     const_dnnl_primitive_desc_t hint) {
+                                     const_dnnl_primitive_desc_t hint, int rank) {
     union {
         dnnl_convolution_desc_t conv;
         dnnl_inner_product_desc_t inner;
     } op;
-    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_desc_iterator_t iterator = NULL;
+    dnnl_primitive_desc_t best = NULL;
     dnnl_status_t status = l->geometry.in.flat ? describe_inner(which, d, &op.inner)
                                                : describe_conv(&l->geometry, which, d, &op.conv);
-    if (status == dnnl_success) {
-        status = dnnl_primitive_desc_create(&pd, &op, l->attributes, l->engine, hint);
+    if (status == dnnl_success &&
+        dnnl_primitive_desc_iterator_create(&iterator, &op, l->attributes, l->engine, hint) ==
+            dnnl_success) {
+        best = best_of(iterator, rank);
     }
-    return status == dnnl_success ? pd : NULL;
+    dnnl_primitive_desc_iterator_destroy(iterator);
+    return best;
 }
 
-/* The quick primitive for values as they lie, or else for those laid out anew, or NULL. */
-static dnnl_primitive_desc_t choose(const td_onednn_linear *l, td_pass which) {
-    for (int anew = 0; anew < 2; anew++) {
-        dnnl_memory_desc_t d[ARRAY_COUNT];
-        memcpy(d, l->given, sizeof d);
-        d[WEIGHTS] = any_of(&d[WEIGHTS]);
-        if (anew) {
-            d[INPUT] = any_of(&d[INPUT]);
-            d[OUTPUT] = any_of(&d[OUTPUT]);
-        }
-        dnnl_primitive_desc_t hint = make_pd(l, TD_PASS_FORWARD, d, NULL);
-        dnnl_primitive_desc_t pd = hint;
-        if (hint != NULL && which != TD_PASS_FORWARD) {
-            pd = make_pd(l, which, d, hint);
-            dnnl_primitive_desc_destroy(hint);
-        }
-        if (pd != NULL && is_quick(pd)) {
-            return pd;
-        }
-        dnnl_primitive_desc_destroy(pd);
+/* A quick primitive for those layouts, or NULL. */
+static dnnl_primitive_desc_t choose_for(const td_onednn_linear *l, td_pass which,
+                                        const dnnl_memory_desc_t d[ARRAY_COUNT]) {
+    if (which == TD_PASS_FORWARD) {
+        return make_pd(l, which, d, NULL, 1);
     }
-    return NULL;
+    dnnl_primitive_desc_t hint = make_pd(l, TD_PASS_FORWARD, d, NULL, 0);
+    dnnl_primitive_desc_t pd = hint == NULL ? NULL : make_pd(l, which, d, hint, 1);
+    dnnl_primitive_desc_destroy(hint);
+    return pd;
+}
+
+/* Inner products read and write arrays as they are; convolutions have weights laid out anew, and
+ * values where there is no other way. */
+static dnnl_primitive_desc_t choose(const td_onednn_linear *l, td_pass which) {
+    dnnl_memory_desc_t d[ARRAY_COUNT];
+    memcpy(d, l->given, sizeof d);
+    dnnl_primitive_desc_t pd = l->geometry.in.flat ? choose_for(l, which, d) : NULL;
+    if (pd == NULL) {
+        d[WEIGHTS] = any_of(&d[WEIGHTS]);
+        pd = choose_for(l, which, d);
+    }
+    if (pd == NULL) {
+        d[INPUT] = any_of(&d[INPUT]);
+        d[OUTPUT] = any_of(&d[OUTPUT]);
+        pd = choose_for(l, which, d);
+    }
+    return pd;
 }
 
 /* ---- The passes: first how much memory they need, then they are made. */
