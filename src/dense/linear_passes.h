@@ -37,6 +37,9 @@ static inline size_t td_linear_weight_count(const td_linear_geometry *g) {
 void td_plain_linear(const td_linear_geometry *geometry, td_pass pass,
                      const td_linear_arrays *arrays, float *packed);
 
+/* The gradient of the bias, [C], from that of the output. */
+void td_plain_sum_bias(const td_linear_geometry *geometry, const float *output, float *bias);
+
 /* ---- onednn_gradient.c, or onednn_absent.c */
 
 /* The passes that oneDNN has quick code for. Errors, memory: as td_linear_create's. */

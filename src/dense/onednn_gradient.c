@@ -3,7 +3,6 @@
  * anew, as weights are. */
 #include <string.h>
 
-#include "dense/linear_passes.h"
 #include "dense/onednn_internal.h"
 
 #define ALIGNMENT 64
@@ -33,6 +32,7 @@ typedef struct operand {
 typedef struct pass {
     dnnl_primitive_desc_t pd;   /* until it is made */
     dnnl_primitive_t primitive; /* NULL: there is no quick one */
+    bool columns;               /* onednn_columns.c takes its place */
     operand operands[ARRAY_COUNT];
     dnnl_exec_arg_t arguments[ARRAY_COUNT + 1];
     int argument_count;
@@ -213,6 +213,10 @@ static void need_scratchpad(td_onednn_linear *l, const_dnnl_primitive_desc_t pd)
     l->scratchpad_bytes = bytes > l->scratchpad_bytes ? bytes : l->scratchpad_bytes;
 }
 
+static void need_memory(td_onednn_linear *l, size_t bytes) {
+    l->bytes = bytes > l->bytes ? bytes : l->bytes;
+}
+
 static dnnl_status_t make_reorder(td_onednn_linear *l, const dnnl_memory_desc_t *given,
                                   const dnnl_memory_desc_t *used, bool written,
                                   dnnl_primitive_t *reorder) {
@@ -231,6 +235,11 @@ static dnnl_status_t make_reorder(td_onednn_linear *l, const dnnl_memory_desc_t 
 static dnnl_status_t prepare_pass(td_onednn_linear *l, td_pass which) {
     pass *p = &l->passes[which];
     size_t bytes = 0;
+    p->columns = which == TD_PASS_WEIGHTS && td_onednn_columns_pay(&l->geometry);
+    if (p->columns) {
+        need_memory(l, td_onednn_columns_bytes(&l->geometry));
+        return dnnl_success;
+    }
     p->pd = choose(l, which);
     if (p->pd == NULL) {
         return dnnl_success;
@@ -248,7 +257,7 @@ static dnnl_status_t prepare_pass(td_onednn_linear *l, td_pass which) {
         p->operands[i].offset = bytes;
         bytes += (dnnl_memory_desc_get_size(used) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     }
-    l->bytes = bytes > l->bytes ? bytes : l->bytes;
+    need_memory(l, bytes);
     return status;
 }
 
@@ -383,7 +392,7 @@ void td_onednn_linear_destroy(td_onednn_linear *l) {
 /* ---- Runs. */
 
 bool td_onednn_linear_has(const td_onednn_linear *linear, td_pass which) {
-    return linear->passes[which].primitive != NULL;
+    return linear->passes[which].primitive != NULL || linear->passes[which].columns;
 }
 
 static dnnl_status_t reorder(td_onednn_linear *l, const operand *o, bool written) {
@@ -408,6 +417,9 @@ static dnnl_status_t run(td_onednn_linear *l, td_pass which, const td_linear_arr
     const pass *p = &l->passes[which];
     float *given[ARRAY_COUNT] = {arrays->input, arrays->weights, arrays->bias, arrays->output};
     dnnl_status_t status = dnnl_success;
+    if (p->columns) {
+        return td_onednn_columns_run(&l->geometry, arrays, (float *)(void *)l->memory);
+    }
     if (given[BIAS] == NULL) {
         memset(l->bias, 0, (size_t)l->geometry.out.c * sizeof *l->bias);
         given[BIAS] = l->bias;

@@ -4,6 +4,7 @@
 
 #include <dnnl.h>
 
+#include "dense/linear_passes.h"
 #include "dense/onednn.h"
 
 /* Memory of a session that tensors lie in, from the step that writes it first to the step that
@@ -65,5 +66,15 @@ tdsnn_status td_onednn_start(tdsnn_context *ctx, dnnl_engine_t *engine);
 
 /* Whether oneDNN's code can have windows and values of these sizes. */
 bool td_onednn_fits(const td_window *window, td_shape in, td_shape out, int batch);
+
+/* ---- onednn_columns.c */
+
+/* Whether the pass TD_PASS_WEIGHTS is quicker this way, and how much memory it needs. */
+bool td_onednn_columns_pay(const td_linear_geometry *geometry);
+size_t td_onednn_columns_bytes(const td_linear_geometry *geometry);
+
+/* Runs it; a bias of NULL is none. */
+dnnl_status_t td_onednn_columns_run(const td_linear_geometry *geometry,
+                                    const td_linear_arrays *arrays, float *columns);
 
 #endif

@@ -143,7 +143,7 @@ static void run_pixels(const td_linear_geometry *g, td_pass pass, const td_linea
     }
 }
 
-static void sum_bias(const td_linear_geometry *g, const float *output, float *bias) {
+void td_plain_sum_bias(const td_linear_geometry *g, const float *output, float *bias) {
     size_t channels = (size_t)g->out.c;
     size_t pixels = (size_t)g->batch * (size_t)g->out.h * (size_t)g->out.w;
     memset(bias, 0, channels * sizeof *bias);
@@ -166,7 +166,7 @@ void td_plain_linear(const td_linear_geometry *g, td_pass pass, const td_linear_
     if (pass == TD_PASS_WEIGHTS) {
         repack(g, false, true, arrays->weights, packed);
         if (arrays->bias != NULL) {
-            sum_bias(g, arrays->output, arrays->bias);
+            td_plain_sum_bias(g, arrays->output, arrays->bias);
         }
     }
 }
