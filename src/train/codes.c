@@ -78,7 +78,7 @@ typedef struct window {
 /* dx of `count` neurons; scale and cost are added to lanes. */
 TD_CLONES static void backward_block(const window *w, const float *restrict x,
                                      const float *restrict y, const float *restrict dy,
-                                     size_t count, float keep, float *restrict dx,
+                                     size_t count, bool add, float *restrict dx,
                                      float *restrict scales, float *restrict costs) {
     const float above = w->above, slope = w->slope, below = w->below, silent = w->silent;
     const float top = w->top, ramp = w->ramp, spike = w->spike, late = w->late;
@@ -91,7 +91,7 @@ TD_CLONES static void backward_block(const window *w, const float *restrict x,
             float on_ramp = size > silent && size < top ? spike : 0.0f;
             float cost = neuron * (on_ramp + (size < above ? late : 0.0f));
             float gradient = g * through + cost;
-            dx[i + k] = keep * dx[i + k] + gradient;
+            dx[i + k] = (add ? dx[i + k] : 0.0f) + gradient;
             scales[k] += g * (y[i + k] - through * v);
             float high = (size - silent) * ramp;
             high = high < 0.0f ? 0.0f : high > 1.0f ? 1.0f : high;
@@ -144,8 +144,7 @@ double td_code_backward(const td_coder *c, td_spike_cost cost, const float *x, c
     for (size_t first = 0; first < count; first += BLOCK) {
         size_t n = count - first < BLOCK ? count - first : BLOCK, whole = n - n % LANES;
         float scale[LANES] = {0.0f}, spent[LANES] = {0.0f};
-        backward_block(&w, x + first, y + first, dy + first, whole, add ? 1.0f : 0.0f, dx + first,
-                       scale, spent);
+        backward_block(&w, x + first, y + first, dy + first, whole, add, dx + first, scale, spent);
         if (whole < n) { /* the last few, with zeros behind them */
             float part[4][LANES] = {{0.0f}};
             size_t at = first + whole, left = (n - whole) * sizeof(float);
@@ -153,8 +152,7 @@ double td_code_backward(const td_coder *c, td_spike_cost cost, const float *x, c
             memcpy(part[1], y + at, left);
             memcpy(part[2], dy + at, left);
             memcpy(part[3], dx + at, left);
-            backward_block(&w, part[0], part[1], part[2], LANES, add ? 1.0f : 0.0f, part[3], scale,
-                           spent);
+            backward_block(&w, part[0], part[1], part[2], LANES, add, part[3], scale, spent);
             memcpy(dx + at, part[3], left);
         }
         for (int k = 0; k < LANES; k++) {

@@ -47,8 +47,8 @@ typedef struct td_learner {
 } td_learner;
 
 /* Starts at the graph's weights, biases and codes; norms, if any, at gain 1, shift 0, mean 0 and
- * variance 1. The graph must outlive it. Errors: TDSNN_ERR_RUNTIME. Memory: td_learner_destroy;
- * NULL is fine there. */
+ * variance 1. graph: as td_build_normalised gives it (no Clip on both sides of 0); it must outlive
+ * the learner. Errors: TDSNN_ERR_RUNTIME. Memory: td_learner_destroy; NULL is fine there. */
 tdsnn_status td_learner_create(tdsnn_context *ctx, const td_graph *graph,
                                const td_learner_options *options, td_learner **learner);
 void td_learner_destroy(td_learner *learner);

@@ -32,17 +32,17 @@ void td_rectify(const td_node *node, const float *x, size_t count, float *y) {
 }
 
 TD_CLONES static void rectify_backward(line l, const float *restrict x, const float *restrict dy,
-                                       size_t count, float keep, float *restrict dx) {
+                                       size_t count, bool add, float *restrict dx) {
     for (size_t i = 0; i < count; i++) {
         float slope = x[i] > 0.0f ? 1.0f : l.below;
         slope = x[i] > l.low && x[i] < l.high ? slope : 0.0f;
-        dx[i] = keep * dx[i] + slope * dy[i];
+        dx[i] = (add ? dx[i] : 0.0f) + slope * dy[i];
     }
 }
 
 void td_rectify_backward(const td_node *node, const float *x, const float *dy, size_t count,
                          bool add, float *dx) {
-    rectify_backward(line_of(node), x, dy, count, add ? 1.0f : 0.0f, dx);
+    rectify_backward(line_of(node), x, dy, count, add, dx);
 }
 
 TD_CLONES static void add_to(const float *restrict x, size_t count, float *restrict y) {
@@ -182,27 +182,17 @@ void td_pool_backward(const td_node *node, td_shape in, int samples, const float
 
 /* ---- Channels. */
 
-static void move(const float *x, size_t count, bool add, float *y) {
-    if (add) {
-        for (size_t i = 0; i < count; i++) {
-            y[i] += x[i];
-        }
-    } else {
-        memcpy(y, x, count * sizeof *x);
-    }
-}
-
 void td_take_channels(const float *x, size_t rows, size_t channels, size_t first, size_t count,
                       bool add, float *y) {
     for (size_t r = 0; r < rows; r++) {
-        move(x + r * channels + first, count, add, y + r * count);
+        td_copy_values(x + r * channels + first, count, add, y + r * count);
     }
 }
 
 void td_put_channels(const float *x, size_t rows, size_t count, size_t first, size_t channels,
                      bool add, float *y) {
     for (size_t r = 0; r < rows; r++) {
-        move(x + r * count, count, add, y + r * channels + first);
+        td_copy_values(x + r * count, count, add, y + r * channels + first);
     }
 }
 

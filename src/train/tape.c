@@ -577,6 +577,9 @@ double td_tape_backward(td_tape *t, const float *logits_gradient, double sparsit
     }
     bool add;
     float *dy = receive(t, t->logits, &add);
+    if (dy == NULL) { /* a network without weights */
+        return 0.0;
+    }
     td_channels_last(t->graph->nodes[t->logits].shape, t->samples, logits_gradient, false, dy);
     for (int i = t->logits; i > 0; i--) {
         if (t->cells[i].filled && t->cells[i].gradient != NULL) {

@@ -710,6 +710,10 @@ static tdsnn_status build(td_training *t) {
     tdsnn_status status = td_learner_create(
         ctx, graph, &(td_learner_options){setup->live_norms, o->fixed_scales, o->learn_thresholds},
         &t->learner);
+    if (status == TDSNN_OK && t->learner->count == 0) {
+        status = td_error(ctx, TDSNN_ERR_USAGE, "%s has no weights: there is nothing to train",
+                          setup->path);
+    }
     if (status == TDSNN_OK && setup->teacher != NULL && o->distill > 0.0) {
         td_dense_options dense = {.batch = t->samples, .threads = 1};
         status = td_dense_plan_create(ctx, setup->teacher, &dense, &t->teacher);

@@ -77,6 +77,20 @@ static void test_json(tdsnn_context *ctx) {
        "an object a line, null for what is no number");
 }
 
+static void count_warning(void *user, const char *text) {
+    (void)text;
+    ++*(int *)user;
+}
+
+static void test_full_disk(tdsnn_context *ctx) {
+    int warnings = 0;
+    if (access("/dev/full", W_OK) != 0 || symlink("/dev/full", scratch_path("full.csv")) != 0) {
+        return;
+    }
+    tdsnn_set_warning(ctx, count_warning, &warnings);
+    ok(add(ctx, "full.csv", -1, true, 1, 2) && warnings == 1, "a full disk is warned of once");
+}
+
 int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
     td_train_log *log = NULL;
@@ -88,6 +102,7 @@ int main(void) {
     ok(td_train_log_open(ctx, NULL, -1, false, &log) == TDSNN_OK && log == NULL, "none is fine");
     td_train_log_add(log, &(tdsnn_epoch){0});
     td_train_log_close(log);
+    test_full_disk(ctx);
     tdsnn_context_destroy(ctx);
     scratch_clean();
     return tap_end();
