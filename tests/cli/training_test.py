@@ -124,7 +124,7 @@ def test_codes(folder, plain):
         lines = [json.loads(line) for line in file]
     ok([line['epoch'] for line in lines] == [1, 2, 3, 4]
        and all(0.01 < line['spikes_per_neuron'] < 1 for line in lines), 'tune: a log of JSON lines', lines)
-    status, out, said = tdsnn('tune', path, '-o', more, *SMALL, '--lr', '0.02', '--sparsity', '2', '--json')
+    status, out, said = tdsnn('tune', path, '-o', more, *SMALL, '--lr', '0.02', '--sparsity', '3', '--json')
     document = json.loads(out) if status == 0 else {'epochs': [{}]}
     keys = {'train_samples', 'held_out_samples', 'parameters', 'batch', 'learning_rate', 'weight_decay',
             'live_norms', 'start_percent', 'source_percent', 'epochs_run', 'best', 'epochs'}
@@ -138,7 +138,7 @@ def test_codes(folder, plain):
        f'--sparsity: fewer spikes than {last}', document['epochs'])
     coded = os.path.join(folder, 'coded.onnx')
     status, out, said = tdsnn('train', 'mlp', '-o', coded, *SMALL, '--steps', '15', '--offset', '1',
-                              '--rounding', 'ceil', '--leak', '5', '-q')
+                              '--rounding', 'ceil')
     ok(status == 0 and said == '' and 'windows of 15 steps, rounded up, offset 1' in out,
        "train: codes from the start, the paper's", out, said)
     for file in (path, more, coded):
