@@ -114,22 +114,22 @@ static void read_analog(const float *input, td_shape shape, int y, size_t pitch,
     }
 }
 
-/* Row y of a layer's values, [W][pitch]. */
-static void read_row(const td_session *s, const scratch *own, int layer, const float *input, int y,
-                     float *to) {
+/* Rows y, y + 1, .. of a layer's values, [rows][W][pitch]; one alone of pairs and analog inputs. */
+static void read_rows(const td_session *s, const scratch *own, int layer, const float *input, int y,
+                      int rows, float *to) {
     const td_layer_plan *l = &s->plan->layers[layer];
     td_shape shape = l->layer->shape;
-    size_t pitch = td_pitch(shape.c), count = (size_t)shape.w * pitch;
+    size_t pitch = td_pitch(shape.c), row = (size_t)shape.w * pitch, count = (size_t)rows * row;
     if (l->layer->code == NULL) {
         read_analog(input, shape, y, pitch, to);
         return;
     }
-    const uint8_t *times = s->times + l->times + (size_t)y * count;
+    const uint8_t *times = s->times + l->times + (size_t)y * row;
     int steps = l->layer->code->steps;
     s->plan->kernels->decode(l->table, steps, times, to, count);
     if (l->layer->pair) {
         float *negative = own->row;
-        s->plan->kernels->decode(l->layer->negative_values, steps, times + (size_t)shape.h * count,
+        s->plan->kernels->decode(l->layer->negative_values, steps, times + (size_t)shape.h * row,
                                  negative, count);
         for (size_t i = 0; i < count; i++) {
             to[i] = to[i] - negative[i];
@@ -207,7 +207,7 @@ static const float *read_whole(const td_session *s, const scratch *own, const td
     }
     float *values = s->values + route->whole;
     for (int y = 0; y < from.h; y++) {
-        read_row(s, own, syn->source, input, y, values + (size_t)y * row);
+        read_rows(s, own, syn->source, input, y, 1, values + (size_t)y * row);
     }
     if (syn->averages) {
         float *averages = values + (size_t)from.h * row + TD_SLACK;
@@ -248,6 +248,9 @@ static void read_values(const td_session *s, const scratch *own, const td_route 
     td_shape view = route->synapses->view;
     const float *whole = read_whole(s, own, route, input);
     size_t count = (size_t)view.w * route->pitch;
+    int source = route->synapses->source;
+    const td_layer *layer = s->plan->layers[source].layer;
+    bool side_by_side = route->width == view.w && layer->code != NULL && !layer->pair;
     for (int y = first; y < end; y++) {
         int from = y - route->top;
         ptrdiff_t place = (ptrdiff_t)y * route->width + route->left;
@@ -258,7 +261,10 @@ static void read_values(const td_session *s, const scratch *own, const td_route 
         if (whole != NULL) {
             memcpy(row, whole + (size_t)from * count, count * sizeof *row);
         } else { /* may write over the beginning of the next row, which comes after it */
-            read_row(s, own, route->synapses->source, input, from, row);
+            int left = end - y < view.h - from ? end - y : view.h - from;
+            int rows = side_by_side ? left : 1;
+            read_rows(s, own, source, input, from, rows, row);
+            y += rows - 1;
         }
     }
     if (route->height != view.h || route->width != view.w) {
@@ -633,8 +639,12 @@ static void encode_row(const task *t, const float *sums, uint8_t *times) {
     size_t pitch = td_pitch(l->layer->shape.c);
     bool last = t->block->first + t->block->outputs == l->layer->shape.c;
     bool room = last && (size_t)t->block->first + t->outputs <= pitch;
-    t->session->plan->kernels->encode(&l->tree, sums, t->outputs, l->layer->shape.w,
-                                      room ? (int)t->outputs : t->block->outputs, times, pitch);
+    int channels = room ? (int)t->outputs : t->block->outputs, pixels = l->layer->shape.w;
+    if ((size_t)channels == t->outputs && (size_t)channels == pitch) { /* pixels side by side */
+        channels *= pixels;
+        pixels = 1;
+    }
+    t->session->plan->kernels->encode(&l->tree, sums, t->outputs, pixels, channels, times, pitch);
 }
 
 static void encode_block(const task *t) {
