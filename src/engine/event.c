@@ -1,5 +1,6 @@
 #include "engine/event.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -114,22 +115,22 @@ static void read_analog(const float *input, td_shape shape, int y, size_t pitch,
     }
 }
 
-/* Row y of a layer's values, [W][pitch]. */
-static void read_row(const td_session *s, const scratch *own, int layer, const float *input, int y,
-                     float *to) {
+/* Rows y, y + 1, .. of a layer's values, [rows][W][pitch]; one alone of pairs and analog inputs. */
+static void read_rows(const td_session *s, const scratch *own, int layer, const float *input, int y,
+                      int rows, float *to) {
     const td_layer_plan *l = &s->plan->layers[layer];
     td_shape shape = l->layer->shape;
-    size_t pitch = td_pitch(shape.c), count = (size_t)shape.w * pitch;
+    size_t pitch = td_pitch(shape.c), row = (size_t)shape.w * pitch, count = (size_t)rows * row;
     if (l->layer->code == NULL) {
         read_analog(input, shape, y, pitch, to);
         return;
     }
-    const uint8_t *times = s->times + l->times + (size_t)y * count;
+    const uint8_t *times = s->times + l->times + (size_t)y * row;
     int steps = l->layer->code->steps;
     s->plan->kernels->decode(l->table, steps, times, to, count);
     if (l->layer->pair) {
         float *negative = own->row;
-        s->plan->kernels->decode(l->layer->negative_values, steps, times + (size_t)shape.h * count,
+        s->plan->kernels->decode(l->layer->negative_values, steps, times + (size_t)shape.h * row,
                                  negative, count);
         for (size_t i = 0; i < count; i++) {
             to[i] = to[i] - negative[i];
@@ -207,7 +208,7 @@ static const float *read_whole(const td_session *s, const scratch *own, const td
     }
     float *values = s->values + route->whole;
     for (int y = 0; y < from.h; y++) {
-        read_row(s, own, syn->source, input, y, values + (size_t)y * row);
+        read_rows(s, own, syn->source, input, y, 1, values + (size_t)y * row);
     }
     if (syn->averages) {
         float *averages = values + (size_t)from.h * row + TD_SLACK;
@@ -248,6 +249,9 @@ static void read_values(const td_session *s, const scratch *own, const td_route 
     td_shape view = route->synapses->view;
     const float *whole = read_whole(s, own, route, input);
     size_t count = (size_t)view.w * route->pitch;
+    int source = route->synapses->source;
+    const td_layer *layer = s->plan->layers[source].layer;
+    bool side_by_side = route->width == view.w && layer->code != NULL && !layer->pair;
     for (int y = first; y < end; y++) {
         int from = y - route->top;
         ptrdiff_t place = (ptrdiff_t)y * route->width + route->left;
@@ -258,7 +262,10 @@ static void read_values(const td_session *s, const scratch *own, const td_route 
         if (whole != NULL) {
             memcpy(row, whole + (size_t)from * count, count * sizeof *row);
         } else { /* may write over the beginning of the next row, which comes after it */
-            read_row(s, own, route->synapses->source, input, from, row);
+            int left = end - y < view.h - from ? end - y : view.h - from;
+            int rows = side_by_side ? left : 1;
+            read_rows(s, own, source, input, from, rows, row);
+            y += rows - 1;
         }
     }
     if (route->height != view.h || route->width != view.w) {
@@ -355,12 +362,13 @@ typedef struct task {
     const scratch *own;
     const td_layer_plan *layer;
     const td_block *block;
-    int first, end; /* output rows */
-    int band;       /* the first row of the band whose values are there; below 0: all are */
-    size_t outputs; /* registers * lanes: floats from one pixel's sums to the next's */
-    size_t row;     /* floats from one row's to the next's */
-    float *sums;    /* of the first pixel of row `first` */
-    float *nowhere; /* a row for outputs that do not exist, or are not of this task */
+    int first, end;    /* output rows */
+    int band;          /* the first row of the band whose values are there; below 0: all are */
+    const float *bias; /* where the sums of the next population begin; NULL: they have begun */
+    size_t outputs;    /* registers * lanes: floats from one pixel's sums to the next's */
+    size_t row;        /* floats from one row's to the next's */
+    float *sums;       /* of the first pixel of row `first` */
+    float *nowhere;    /* a row for outputs that do not exist, or are not of this task */
 } task;
 
 static float *sums_at(const task *t, int y) {
@@ -555,6 +563,7 @@ static void dense(const task *t, const td_route *route, const float *weights, in
     const td_axis *ys = &s->window.y, *xs = &s->window.x;
     for (int y = t->first; y < t->end; y++) {
         td_dense_job job = {.sums = sums_at(t, y),
+                            .bias = t->bias,
                             .sum_pitch = t->outputs,
                             .pixels = t->layer->layer->shape.w,
                             .registers = t->block->registers,
@@ -582,6 +591,7 @@ static void channelwise(const task *t, const td_route *route, const float *weigh
     int input = s->first_input + t->block->first - s->first_output;
     for (int y = t->first; y < t->end; y++) {
         td_channel_job job = {.sums = sums_at(t, y),
+                              .bias = t->bias,
                               .sum_pitch = t->outputs,
                               .pixels = t->layer->layer->shape.w,
                               .registers = t->block->registers,
@@ -633,8 +643,12 @@ static void encode_row(const task *t, const float *sums, uint8_t *times) {
     size_t pitch = td_pitch(l->layer->shape.c);
     bool last = t->block->first + t->block->outputs == l->layer->shape.c;
     bool room = last && (size_t)t->block->first + t->outputs <= pitch;
-    t->session->plan->kernels->encode(&l->tree, sums, t->outputs, l->layer->shape.w,
-                                      room ? (int)t->outputs : t->block->outputs, times, pitch);
+    int channels = room ? (int)t->outputs : t->block->outputs, pixels = l->layer->shape.w;
+    if ((size_t)channels == t->outputs && (size_t)channels == pitch) { /* pixels side by side */
+        channels *= pixels;
+        pixels = 1;
+    }
+    t->session->plan->kernels->encode(&l->tree, sums, t->outputs, pixels, channels, times, pitch);
 }
 
 static void encode_block(const task *t) {
@@ -669,6 +683,12 @@ static void read_out(const task *t, float *logits) {
     }
 }
 
+/* Whether the first population can take the bias into its own sums: it writes all of them. */
+static bool begins_dense(const td_layer_plan *l, const td_block *block) {
+    return l->route_count > 0 && !td_form_lists(l->routes[0].form) && block->weights[0] != NULL &&
+           !l->layer->event_bias_per_neuron;
+}
+
 /* Output rows first .. end - 1 of one block; band: see task. */
 static void run_block(const td_session *s, const scratch *own, const td_layer_plan *l, int index,
                       int band, int first, int end, float *logits) {
@@ -685,8 +705,12 @@ static void run_block(const td_session *s, const scratch *own, const td_layer_pl
     t.row = ((size_t)shape.w + 2 * TD_MARGIN) * t.outputs;
     t.sums = own->sums + TD_MARGIN * t.outputs;
     t.nowhere = t.sums + (size_t)(end - first) * t.row;
-    start_at_bias(&t);
-    for (int k = 0; k < l->route_count; k++) {
+    if (begins_dense(l, block)) {
+        t.bias = block->bias;
+    } else {
+        start_at_bias(&t);
+    }
+    for (int k = 0; k < l->route_count; k++, t.bias = NULL) {
         add_population(&t, k);
     }
     if (l->layer->kind == TD_LAYER_READOUT) {
@@ -779,27 +803,38 @@ static void run_pool(const td_session *s, const td_layer_plan *l, int first, int
     }
 }
 
+static bool is_silent_below_zero(const td_layer *layer) {
+    return layer->code->thresholds[0] >= 0.0f;
+}
+
 /* The sensor: the sample's values become spike times, some of one channel after the other, and
- * those go where they belong, channels innermost. The second neurons of a pair see the negated
- * values. */
+ * those go where they belong, channels innermost. Of a pair the first neuron sees the values, the
+ * second the negated ones: where the code is silent below zero, one code of the magnitude serves
+ * both. */
 static void encode_input(const td_session *s, const scratch *own, const td_layer_plan *l,
                          const float *input, int first, int end, bool negative) {
     td_shape shape = l->layer->shape;
     size_t pitch = td_pitch(shape.c), plane = plane_of(shape), most = s->plan->row_size;
+    bool both = l->layer->pair && !negative && is_silent_below_zero(l->layer);
     float *values = own->row; /* kernels read more than there is: no more than this has */
     uint8_t *line = (uint8_t *)(own->row + most);
-    uint8_t *times = s->times + l->times + (negative ? plane * pitch : 0);
+    uint8_t *seconds = s->times + l->times + plane * pitch;
+    uint8_t *times = negative ? seconds : s->times + l->times;
     size_t last = (size_t)end * (size_t)shape.w;
     for (size_t c = 0; c < (size_t)shape.c; c++) {
         for (size_t p = (size_t)first * (size_t)shape.w; p < last; p += most) {
             size_t count = last - p < most ? last - p : most;
             const float *from = input + c * plane + p;
             for (size_t i = 0; i < count; i++) {
-                values[i] = negative ? -from[i] : from[i];
+                values[i] = both ? fabsf(from[i]) : negative ? -from[i] : from[i];
             }
             s->plan->kernels->encode(&l->tree, values, count, 1, (int)count, line, count);
             for (size_t i = 0; i < count; i++) {
-                times[(p + i) * pitch + c] = line[i];
+                size_t at = (p + i) * pitch + c;
+                times[at] = !both || from[i] > 0.0f ? line[i] : 0;
+                if (both) {
+                    seconds[at] = from[i] < 0.0f ? line[i] : 0;
+                }
             }
         }
     }
@@ -839,8 +874,9 @@ static void times_item(void *arg, int part, int worker) {
         run_pool(s, l, first, end);
         return;
     }
-    for (int half = 0; half < (l->layer->pair ? 2 : 1); half++) {
-        encode_input(s, &s->scratch[worker], l, p->activity->input, first, end, half == 1);
+    encode_input(s, &s->scratch[worker], l, p->activity->input, first, end, false);
+    if (l->layer->pair && !is_silent_below_zero(l->layer)) {
+        encode_input(s, &s->scratch[worker], l, p->activity->input, first, end, true);
     }
 }
 

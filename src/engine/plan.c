@@ -158,7 +158,9 @@ static choice choose(const td_plan *p, const td_layer *layer, const td_synapses 
             ceil_div(all, registers) * predict(p, layer, s, TD_FORM_CHANNELS, registers, density);
         return (choice){TD_FORM_CHANNELS, registers, cycles};
     }
-    consider(&best, p, layer, s, TD_FORM_DENSE, p->kernels->dense_registers, density);
+    for (int most = p->kernels->dense_registers; most > 0; most--) { /* rows differ in length */
+        consider(&best, p, layer, s, TD_FORM_DENSE, most, density);
+    }
     if (can_gather(p, s)) {
         consider(&best, p, layer, s, TD_FORM_GATHER, gather_registers(p, s), density);
     }

@@ -281,10 +281,11 @@ static tdsnn_status run(job *j, tdsnn_model **trained, tdsnn_train_report *repor
     if (report != NULL) {
         td_training_report(training, report);
     }
-    if (td_training_best(training, &best) == TDSNN_OK && best != NULL) {
-        tdsnn_status made = td_model_create(j->ctx, best, j->path, trained);
-        status = status != TDSNN_OK ? status : made;
+    tdsnn_status made = td_training_best(training, &best);
+    if (made == TDSNN_OK && best != NULL) {
+        made = td_model_create(j->ctx, best, j->path, trained);
     }
+    status = status != TDSNN_OK ? status : made;
     td_training_destroy(training);
     return status;
 }

@@ -523,13 +523,14 @@ static size_t chunk_count(const td_training *t) {
     return (t->learner->count + CHUNK - 1) / CHUNK;
 }
 
-/* Adds up the shards' gradients and keeps their norm within the limit. */
-static tdsnn_status gather_gradients(td_training *t) {
+/* Adds up the shards' gradients and keeps their norm within the limit; *norm_square: before. */
+static tdsnn_status gather_gradients(td_training *t, double *norm_square) {
     tdsnn_status status = td_parallel(t->ctx, NULL, chunk_count(t), sum_chunk, t);
     double square = 0.0;
     for (size_t i = 0; i < chunk_count(t); i++) {
         square += t->squares[i];
     }
+    *norm_square = square;
     double norm = sqrt(square), limit = t->options->clip;
     if (limit > 0.0 && norm > limit) {
         td_scale_gradients(t->shards[0].gradients, t->learner->count, (float)(limit / norm));
@@ -546,8 +547,9 @@ static void follow_norms(td_training *t) {
     }
 }
 
-/* Adds the step to the epoch's sums. Errors: TDSNN_ERR_RUNTIME where its loss is no number. */
-static tdsnn_status add_step(td_training *t, double seconds) {
+/* Adds the step to the epoch's sums. Errors: TDSNN_ERR_RUNTIME where its loss is no number or its
+ * gradients' square norm is none, which codes would hide: NaN is silent. */
+static tdsnn_status add_step(td_training *t, double square, double seconds) {
     double loss = 0.0;
     for (int i = 0; i < t->shard_count; i++) {
         const shard *s = &t->shards[i];
@@ -556,7 +558,7 @@ static tdsnn_status add_step(td_training *t, double seconds) {
         t->epoch.correct += s->correct;
         t->epoch.spikes += s->spikes;
     }
-    if (!isfinite(loss)) {
+    if (!isfinite(loss) || !isfinite(square)) {
         return td_error(t->ctx, TDSNN_ERR_RUNTIME,
                         "the loss of step %llu is no number any more: try a smaller learning rate "
                         "than %g, a warm-up, or a limit on the gradients",
@@ -570,15 +572,14 @@ static tdsnn_status add_step(td_training *t, double seconds) {
 
 static tdsnn_status run_step(td_training *t) {
     const tdsnn_train_options *o = t->options;
-    double start = td_now();
+    double start = td_now(), square = 0.0;
     tdsnn_status status = td_feed_next(t->feed, t->ctx, &t->batch);
     if (status == TDSNN_OK) {
         status = td_parallel(t->ctx, NULL, (size_t)t->shard_count, run_shard, t);
     }
-    if (status == TDSNN_OK) {
-        status = add_step(t, td_now() - start);
-    }
-    status = status != TDSNN_OK ? status : gather_gradients(t);
+    double seconds = td_now() - start;
+    status = status != TDSNN_OK ? status : gather_gradients(t, &square);
+    status = status != TDSNN_OK ? status : add_step(t, square, seconds);
     if (status != TDSNN_OK) {
         return status;
     }

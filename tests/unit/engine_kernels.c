@@ -237,6 +237,13 @@ static bool try_slide(trial *t) {
 /* ---------------------------------------------------------------------------------- every input
  */
 
+/* Sums that begin at a bias, if there is one. */
+static void begin(const float *bias, int outputs, int pixels, size_t pitch, float *sums) {
+    for (int p = 0; p < pixels && bias != NULL; p++) {
+        memcpy(sums + (size_t)p * pitch, bias, (size_t)outputs * sizeof *sums);
+    }
+}
+
 static void naive_dense(const td_dense_job *j, int outputs, float *sums) {
     for (int x = 0; x < j->pixels; x++) {
         const float *w = j->weights;
@@ -285,6 +292,8 @@ static bool try_dense(trial *t) {
     size_t count = j.pixels == 0 ? 0 : (size_t)(j.pixels - 1) * j.sum_pitch + (size_t)outputs;
     j.sums = get_floats(t, count, 0);
     float *want = copy(t, j.sums, count, sizeof *want);
+    j.bias = between(t, 0, 1) == 0 ? get_floats(t, (size_t)outputs, 0) : NULL;
+    begin(j.bias, outputs, j.pixels, j.sum_pitch, want);
     naive_dense(&j, outputs, want);
     t->kernels->dense(&j);
     return same(j.sums, want, count);
@@ -323,6 +332,8 @@ static bool try_channels(trial *t) {
     size_t count = j.pixels == 0 ? 0 : (size_t)(j.pixels - 1) * j.sum_pitch + (size_t)outputs;
     j.sums = get_floats(t, count, 0);
     float *want = copy(t, j.sums, count, sizeof *want);
+    j.bias = between(t, 0, 1) == 0 ? get_floats(t, (size_t)outputs, 0) : NULL;
+    begin(j.bias, outputs, j.pixels, j.sum_pitch, want);
     naive_channels(&j, outputs, want);
     t->kernels->channels(&j);
     bool right = true;

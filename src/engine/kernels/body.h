@@ -248,7 +248,7 @@ ALWAYS void dense_tile(const td_dense_job *j, int first, const int pixels, const
     const float *values = j->values + (size_t)first * j->pixel_pitch, *w = j->weights;
     vec sum[DENSE_SUMS][DENSE_REGISTERS];
     for (int p = 0; p < pixels; p++) {
-        load_sums(sum[p], sums + (size_t)p * j->sum_pitch, registers);
+        load_sums(sum[p], j->bias != NULL ? j->bias : sums + (size_t)p * j->sum_pitch, registers);
     }
     for (int done = 0; done < j->inputs; done += j->block) {
         int channels = j->inputs - done < j->block ? j->inputs - done : j->block;
@@ -338,7 +338,7 @@ ALWAYS void channel_row(const td_channel_job *j, const int registers) {
         float *sums = j->sums + (size_t)x * j->sum_pitch;
         const float *w = j->weights;
         vec sum[TD_MAX_REGISTERS];
-        load_sums(sum, sums, registers);
+        load_sums(sum, j->bias != NULL ? j->bias : sums, registers);
         for (int ky = 0; ky < j->rows; ky++) {
             const float *in = j->values + (size_t)x * j->pixel_pitch + (size_t)ky * j->row_pitch;
             for (int kx = 0; kx < j->taps; kx++, in += j->tap_pitch, w += registers * LANES) {
@@ -364,7 +364,7 @@ ALWAYS void channel_row_9(const td_channel_job *j, int r) {
         row[ky] = j->values + (size_t)r * LANES + (size_t)ky * j->row_pitch;
     }
     for (int x = 0; x < j->pixels; x++, sums += j->sum_pitch) {
-        vec sum = vec_load(sums);
+        vec sum = vec_load(j->bias != NULL ? j->bias + (size_t)r * LANES : sums);
         for (int ky = 0; ky < 3; ky++) {
             sum = vec_fma(weights[3 * ky], vec_load(row[ky]), sum);
             sum = vec_fma(weights[3 * ky + 1], vec_load(row[ky] + tap), sum);

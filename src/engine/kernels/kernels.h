@@ -80,6 +80,7 @@ typedef struct td_slide_job {
 /* One row of output pixels, densely: every input counts, also if it is 0. */
 typedef struct td_dense_job {
     float *sums;
+    const float *bias; /* [registers * lanes] where sums begin; NULL: they have begun */
     size_t sum_pitch;
     int pixels, registers;
     const float *values; /* channel 0 at tap (0, 0) of output pixel 0; padding is there, as zeros */
@@ -94,6 +95,7 @@ typedef struct td_dense_job {
 /* One row of output pixels; every output reads the one input channel of its own index. */
 typedef struct td_channel_job {
     float *sums;
+    const float *bias; /* as in td_dense_job */
     size_t sum_pitch;
     int pixels, registers;
     const float *values;
