@@ -3,6 +3,7 @@
 #include <tdsnn/convert.h>
 #include <tdsnn/eval.h>
 #include <tdsnn/run.h>
+#include <tdsnn/train.h>
 #include <tdsnn/verify.h>
 
 #include <stdatomic.h>
@@ -189,6 +190,32 @@ static tdsnn_status convert(tdsnn_context *ctx) {
 
 static tdsnn_status convert_searching(tdsnn_context *ctx) {
     return convert_with(ctx, TDSNN_LEAK_AUTO, true);
+}
+
+/* An epoch of two steps, guided by the network itself. */
+static tdsnn_status tune(tdsnn_context *ctx) {
+    tdsnn_model *source = NULL, *trained = NULL;
+    tdsnn_data *data = NULL;
+    tdsnn_convert_options convert_options = TDSNN_CONVERT_OPTIONS_INIT;
+    tdsnn_train_options options = TDSNN_TRAIN_OPTIONS_INIT;
+    convert_options.steps = 3;
+    convert_options.calibration_samples = SAMPLES;
+    options.epochs = 1;
+    options.batch = 2;
+    options.holdout = 2;
+    options.distill = 1.0;
+    options.norm = TDSNN_NORM_LIVE;
+    tdsnn_status status = tdsnn_model_load(ctx, scratch_path("plain.onnx"), &source);
+    if (status == TDSNN_OK) {
+        status = open_data(ctx, "random:6", &data);
+    }
+    if (status == TDSNN_OK) {
+        status = tdsnn_tune(ctx, source, data, &convert_options, &options, &trained, NULL);
+    }
+    tdsnn_model_destroy(trained);
+    tdsnn_model_destroy(source);
+    tdsnn_data_close(data);
+    return status;
 }
 
 /* The converted network, on data. */
@@ -406,6 +433,7 @@ int main(void) {
     test_each("convert", convert, 1, LONG_STEP);
     test_each("convert, channels equalised, leak searched", convert_searching, 1, 5 * LONG_STEP);
     test_each("eval", eval, 1, LONG_STEP);
+    test_each("tune", tune, 1, 3 * LONG_STEP);
     test_each("verify", verify, 1, LONG_STEP);
     test_each("eval of pictures", eval_pictures, 1, LONG_STEP);
     test_each("convert", convert, 2, 2 * LONG_STEP);
