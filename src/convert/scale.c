@@ -84,9 +84,8 @@ double td_histogram_rms(const td_histogram *h) {
 }
 
 td_code_error td_histogram_error(const td_histogram *h, const tdsnn_code *code) {
-    double silent = code->values[0];
-    td_code_error e = {.error = (double)h->zeros * silent * silent};
-    int time = 0; /* bins ascend, and so do their spike times */
+    td_code_error e = {0}; /* what is not positive is met exactly */
+    int time = 0;          /* bins ascend, and so do their spike times */
     for (size_t i = 0; i < h->bin_count; i++) {
         if (h->bins[i] == 0) {
             continue;
@@ -95,7 +94,7 @@ td_code_error td_histogram_error(const td_histogram *h, const tdsnn_code *code) 
         while (time < code->steps && x > code->thresholds[time]) {
             time++;
         }
-        double miss = x - code->values[time];
+        double miss = x - (code->values[time] - code->values[0]);
         e.error += n * miss * miss;
         e.energy += n * x * x;
     }
@@ -153,7 +152,8 @@ tdsnn_status td_fit_code(tdsnn_context *ctx, const td_histogram *h, double leak,
         *code = best;
         return status;
     }
-    double unit = tdsnn_code_value(&best, steps); /* the largest value at scale 1 */
+    /* the largest drive that is told apart, at scale 1 */
+    double unit = tdsnn_code_value(&best, steps) - tdsnn_code_value(&best, 0);
     double fits = largest / unit, most = cap / unit, best_error = INFINITY, center = fits;
     for (int i = 0; i < COARSE_STEPS + 2 * FINE_STEPS + 1 && status == TDSNN_OK; i++) {
         double scale =

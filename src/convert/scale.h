@@ -28,7 +28,8 @@ float td_histogram_min(const td_histogram *histogram);
 /* The root of the values' mean square, those that are not positive being 0; 0 for none. */
 double td_histogram_rms(const td_histogram *histogram);
 
-/* What a code loses of the values x counted: sum of (x - v(T(x)))^2, and of x^2. */
+/* What a code loses of the values x counted: sum of (x - (v(T(x)) - v_0))^2, and of x^2. At offset
+ * 1 v_0 comes on top of every value, and is nothing that another scale would mend. */
 typedef struct td_code_error {
     double error, energy;
 } td_code_error;

@@ -65,7 +65,7 @@ uint64_t td_code_forward(const td_coder *c, const td_kernels *kernels, const flo
  */
 
 typedef struct window {
-    float above;        /* v_K */
+    float above;        /* v_K - v_0 */
     float slope, below; /* of x > 0, of x < 0 */
     float silent, top;  /* tau_0, tau_0 + r: the ramp */
     float ramp;         /* 1/r */
@@ -102,10 +102,10 @@ TD_CLONES static void backward_block(const window *w, const float *restrict x,
 }
 
 static int bin_of(const tdsnn_code *code, float size) {
-    int low = 0, high = code->steps; /* v_low <= size < v_high */
+    int low = 0, high = code->steps; /* v_low <= size + v_0 < v_high */
     while (high - low > 1) {
         int middle = (low + high) / 2;
-        *(code->values[middle] <= size ? &low : &high) = middle;
+        *(code->values[middle] - code->values[0] <= size ? &low : &high) = middle;
     }
     return low;
 }
@@ -124,7 +124,7 @@ static void add_thresholds(const td_coder *c, const window *w, const float *x, c
 
 static window window_of(const td_coder *c, td_spike_cost cost) {
     const tdsnn_code *code = c->code;
-    float above = code->values[code->steps], silent = code->thresholds[0];
+    float above = code->values[code->steps] - code->values[0], silent = code->thresholds[0];
     float ramp = silent > above / 4.0f ? silent : above / 4.0f;
     return (window){.above = above,
                     .slope = 1.0f,

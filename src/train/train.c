@@ -290,10 +290,15 @@ static tdsnn_status run(job *j, tdsnn_model **trained, tdsnn_train_report *repor
     return status;
 }
 
-/* The plain graph becomes a coded one, its codes fitted to the samples trained on. */
+/* The plain graph becomes a coded one, its codes fitted to the samples trained on. At offset 1
+ * every value has grown by v_0; biases are less by what that adds, or it would have to be unlearned
+ * first.
+ */
 static tdsnn_status convert(job *j, const td_graph *plain) {
+    tdsnn_convert_options options = *j->convert;
+    options.correct_biases = options.correct_biases || options.offset == 1;
     tdsnn_status status =
-        td_convert(j->ctx, plain, j->path, j->train, j->convert, &j->converted, NULL);
+        td_convert(j->ctx, plain, j->path, j->train, &options, &j->converted, NULL);
     if (status == TDSNN_OK) {
         fill_setup(j, j->converted->graph);
     }

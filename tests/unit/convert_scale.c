@@ -17,12 +17,12 @@ static void draw(float *values, uint64_t seed) {
     }
 }
 
-/* Sum of (max(x, 0) - v(T(x)))^2, value by value. */
+/* Sum of (max(x, 0) - (v(T(x)) - v_0))^2, value by value. */
 static double direct_error(const float *values, const tdsnn_code *code) {
     double error = 0.0;
     for (int i = 0; i < COUNT; i++) {
         double x = values[i] > 0.0f ? values[i] : 0.0;
-        double miss = x - code->values[tdsnn_code_encode(code, values[i])];
+        double miss = x - (code->values[tdsnn_code_encode(code, values[i])] - code->values[0]);
         error += miss * miss;
     }
     return error;

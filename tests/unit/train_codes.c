@@ -135,10 +135,15 @@ static double clamp(double v, double low, double high) {
     return v < low ? low : v > high ? high : v;
 }
 
+/* The drive that a spike at `time` stands for: at offset 1 its value is more by v_0. */
+static double told_apart(const tdsnn_code *c, int time) {
+    return (double)(c->values[time] - c->values[0]);
+}
+
 /* One neuron: its drive is `size`, above 0; dx/dsize = sign, dy/dx inside the window = slope. */
 static void add_neuron(const tdsnn_code *c, double weight, double size, double sign, double slope,
                        double gradient, double *here, gradients *g) {
-    double top = c->values[c->steps], silent = c->thresholds[0];
+    double top = told_apart(c, c->steps), silent = c->thresholds[0];
     double r = fmax(silent, top / 4.0);
     double cost = 0.75 * clamp((size - silent) / r, 0.0, 1.0) + 0.25 * fmin(size, top) / top;
     bool on_ramp = size > silent && size < (double)((float)silent + (float)r);
@@ -148,7 +153,7 @@ static void add_neuron(const tdsnn_code *c, double weight, double size, double s
     g->cost_magnitude += weight;
     if (size < top) {
         int k = 0;
-        while (k + 1 < c->steps && (double)c->values[k + 1] <= size) {
+        while (k + 1 < c->steps && told_apart(c, k + 1) <= size) {
             k++;
         }
         g->thresholds[k] -= sign * slope * gradient;
@@ -161,7 +166,7 @@ static void define(const setting *s, double weight, size_t count, gradients *g) 
     const tdsnn_code *c = &s->code;
     memset(g, 0, sizeof *g);
     for (size_t i = 0; i < count; i++) {
-        double v = x[i], top = c->values[c->steps], slope = 0.0;
+        double v = x[i], top = told_apart(c, c->steps), slope = 0.0;
         if (v > 0.0) {
             slope = 1.0;
             add_neuron(c, weight, v, 1.0, 1.0, dy[i], &g->dx[i], g);

@@ -235,16 +235,21 @@ static void run_points(model *m, int index) {
     }
 }
 
+/* The drive that a spike at `time` stands for: at offset 1 its value is more by v_0. */
+static double told_apart(const tdsnn_code *c, int time) {
+    return (double)(c->values[time] - c->values[0]);
+}
+
 /* A code at the base. Behind it, lines instead: straight through inside the window, in proportion
  * to the scale, and against its thresholds. */
 static double apply_code(model *m, int index, double v, size_t i, double near) {
     const td_node *node = &m->graph->nodes[index];
     const tdsnn_code *c = &m->learner->codes[index];
-    double top = c->values[c->steps];
+    double top = told_apart(c, c->steps);
     if (m->at_base) {
         for (int k = 0; k < c->steps; k++) {
             m->near = m->near || fabs(fabs(v) - (double)c->thresholds[k]) < near ||
-                      fabs(fabs(v) - (double)c->values[k + 1]) < near;
+                      fabs(fabs(v) - told_apart(c, k + 1)) < near;
         }
         m->drives[index][i] = v;
         double y = c->values[tdsnn_code_encode_double(c, v)];
@@ -265,7 +270,7 @@ static double apply_code(model *m, int index, double v, size_t i, double near) {
     }
     if (shares != NULL && slope != 0.0) {
         int k = 0;
-        while (k + 1 < c->steps && (double)c->values[k + 1] <= size) {
+        while (k + 1 < c->steps && told_apart(c, k + 1) <= size) {
             k++;
         }
         double moved =
