@@ -142,7 +142,7 @@ static void test_networks(tdsnn_context *ctx, const char *what, int count,
 static size_t encoding_faults(const td_kernels *kernels, const tdsnn_code *code) {
     float drives[3 * TDSNN_MAX_STEPS + 24] = {0.0f, -0.0f, INFINITY, -INFINITY,
                                               NAN,  1e38f, -1e38f,   1e-45f};
-    uint8_t times[3 * TDSNN_MAX_STEPS + 24];
+    uint8_t times[3 * TDSNN_MAX_STEPS + 24 + TD_SLACK];
     int count = 8;
     for (int k = 0; k < code->steps; k++) {
         drives[count++] = code->thresholds[k];
