@@ -11,6 +11,7 @@
 struct td_histogram {
     int precision;
     size_t bin_count;
+    size_t first, end; /* bins outside are empty */
     float lowest;
     uint64_t zeros; /* values that are not positive */
     uint64_t bins[];
@@ -21,7 +22,7 @@ td_histogram *td_histogram_create(tdsnn_context *ctx, int precision) {
     td_histogram *h = td_alloc(ctx, 1, sizeof *h + bin_count * sizeof *h->bins);
     if (h != NULL) {
         h->precision = precision;
-        h->bin_count = bin_count;
+        h->bin_count = h->first = bin_count;
     }
     return h;
 }
@@ -55,6 +56,8 @@ void td_histogram_add(td_histogram *h, const float *values, size_t count, td_cou
             h->zeros++;
         } else {
             h->bins[bin]++;
+            h->first = (size_t)bin < h->first ? (size_t)bin : h->first;
+            h->end = (size_t)bin < h->end ? h->end : (size_t)bin + 1;
         }
     }
 }
@@ -62,9 +65,11 @@ void td_histogram_add(td_histogram *h, const float *values, size_t count, td_cou
 void td_histogram_merge(td_histogram *into, const td_histogram *from) {
     into->zeros += from->zeros;
     into->lowest = from->lowest < into->lowest ? from->lowest : into->lowest;
-    for (size_t i = 0; i < into->bin_count; i++) {
+    for (size_t i = from->first; i < from->end; i++) {
         into->bins[i] += from->bins[i];
     }
+    into->first = from->first < into->first ? from->first : into->first;
+    into->end = from->end > into->end ? from->end : into->end;
 }
 
 float td_histogram_min(const td_histogram *h) {
@@ -73,7 +78,7 @@ float td_histogram_min(const td_histogram *h) {
 
 double td_histogram_rms(const td_histogram *h) {
     double count = (double)h->zeros, energy = 0.0;
-    for (size_t i = 0; i < h->bin_count; i++) {
+    for (size_t i = h->first; i < h->end; i++) {
         if (h->bins[i] != 0) {
             double x = bin_value(h, i);
             count += (double)h->bins[i];
@@ -86,7 +91,7 @@ double td_histogram_rms(const td_histogram *h) {
 td_code_error td_histogram_error(const td_histogram *h, const tdsnn_code *code) {
     td_code_error e = {0}; /* what is not positive is met exactly */
     int time = 0;          /* bins ascend, and so do their spike times */
-    for (size_t i = 0; i < h->bin_count; i++) {
+    for (size_t i = h->first; i < h->end; i++) {
         if (h->bins[i] == 0) {
             continue;
         }
@@ -103,7 +108,7 @@ td_code_error td_histogram_error(const td_histogram *h, const tdsnn_code *code) 
 
 double td_histogram_spikes(const td_histogram *h, const tdsnn_code *code) {
     double spikes = 0.0;
-    for (size_t i = h->bin_count; i-- > 0 && bin_value(h, i) > code->thresholds[0];) {
+    for (size_t i = h->end; i-- > h->first && bin_value(h, i) > code->thresholds[0];) {
         spikes += (double)h->bins[i];
     }
     return spikes;
@@ -118,7 +123,7 @@ void td_silence_code(tdsnn_code *code, double share) {
 }
 
 static double largest_value(const td_histogram *h) {
-    for (size_t i = h->bin_count; i-- > 0;) {
+    for (size_t i = h->end; i-- > h->first;) {
         if (h->bins[i] != 0) {
             return bin_value(h, i);
         }

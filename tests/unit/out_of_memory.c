@@ -434,6 +434,7 @@ int main(void) {
     test_each("convert, channels equalised, leak searched", convert_searching, 1, 5 * LONG_STEP);
     test_each("eval", eval, 1, LONG_STEP);
     test_each("tune", tune, 1, 3 * LONG_STEP);
+    test_each("tune", tune, 2, 6 * LONG_STEP);
     test_each("verify", verify, 1, LONG_STEP);
     test_each("eval of pictures", eval_pictures, 1, LONG_STEP);
     test_each("convert", convert, 2, 2 * LONG_STEP);
