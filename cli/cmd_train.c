@@ -3,7 +3,7 @@
 
 #include "training.h"
 
-/* "lenet, mlp or ..." */
+/* "lenet, linear or ..." */
 static cli_sentence architectures(void) {
     cli_sentence sentence = {""};
     const char *name;
@@ -84,8 +84,8 @@ const cli_command cli_train = {
                    "--rounding ceil\n"
                    "tdsnn train net.onnx -o again.onnx --data npz:train.npz   # weights drawn anew",
                .usage = "ARCH|MODEL -o OUT --data DATA [options]\n"
-                        "ARCH is lenet, mlp, vgg11 or resnet20; MODEL an ONNX file, of which only "
-                        "the\nshape is taken.",
+                        "ARCH is lenet, linear, mlp, vgg11 or resnet20; MODEL an ONNX file, of\n"
+                        "which only the shape is taken.",
                .groups = {CLI_TRAINING_GROUPS, CLI_COMMON_GROUP}},
     .arguments_size = sizeof cli_training_defaults,
     .defaults = &cli_training_defaults,

@@ -140,6 +140,10 @@ static void build_lenet(builder *b, int classes) {
     inner(b, classes);
 }
 
+static void build_linear(builder *b, int classes) {
+    inner(b, classes);
+}
+
 static void build_mlp(builder *b, int classes) {
     inner(b, 300);
     relu(b);
@@ -203,6 +207,7 @@ static const struct {
     void (*build)(builder *b, int classes);
 } architectures[] = {
     {{"lenet", "20 and 50 windows of 5x5 with pools, 500 neurons"}, true, build_lenet},
+    {{"linear", "no hidden layer: what a task gives without one"}, false, build_linear},
     {{"mlp", "300 and 100 neurons"}, false, build_mlp},
     {{"vgg11", "eight layers of 3x3 windows, 64 to 512 channels, five pools"}, true, build_vgg11},
     {{"resnet20", "nine residual blocks of 16, 32 and 64 channels"}, true, build_resnet20},

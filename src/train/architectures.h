@@ -7,6 +7,7 @@
 /* Builds the plain graph (ReLU) of that architecture for samples of `input` and so many classes,
  * weights drawn as td_initialise does, biases 0. Nodes have short, unique names: conv1, relu1, ..
  *     lenet     20 5x5, pool, 50 5x5, pool, 500, classes [LeCun 1998, Caffe's sizes]
+ *     linear    classes
  *     mlp       300, 100, classes
  *     vgg11     64 M 128 M 256 256 M 512 512 M 512 512 M, classes; 3x3 windows [Simonyan 2015]
  *     resnet20  16, 3 x 3 blocks of two 3x3 of 16, 32, 64, shortcuts as strided 1x1 convolutions,

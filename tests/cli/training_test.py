@@ -35,7 +35,7 @@ def test_usage(folder, converted):
     fails('tune: no model', 2, ['model is missing'], 'tune', *out, '--steps', '3')
     fails('tune: no file', 3, ['no.onnx'], 'tune', 'no.onnx', *out, '--steps', '3')
     fails('train: no network', 2, ['resnet20', 'ONNX'], 'train', *out)
-    fails('train: no architecture', 2, ["'lennet'", 'lenet, mlp, vgg11, resnet20'], 'train', 'lennet', *out)
+    fails('train: no architecture', 2, ["'lennet'", 'lenet, linear, mlp, vgg11, resnet20'], 'train', 'lennet', *out)
     fails('train: no file', 3, ['lenet.onnx'], 'train', os.path.join(folder, 'lenet.onnx'), *out)
     fails('train: not a converted one', 2, ['tune'], 'train', converted, *out)
     fails('train: pictures too small', 2, ['vgg11', '1x28x28'], 'train', 'vgg11', *out)

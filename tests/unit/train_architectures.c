@@ -134,7 +134,7 @@ static bool refused(tdsnn_context *ctx, const char *name, td_shape input, int cl
 
 static void test_refused(tdsnn_context *ctx) {
     const td_shape flat = {784, 1, 1, true}, huge = {1 << 15, 1 << 10, 1 << 10, false};
-    ok(refused(ctx, "alexnet", cifar, 10, "there are lenet, mlp, vgg11, resnet20"),
+    ok(refused(ctx, "alexnet", cifar, 10, "there are lenet, linear, mlp, vgg11, resnet20"),
        "an architecture that there is not");
     ok(refused(ctx, "vgg11", mnist, 10, "1x28x28 are too small"), "five pools want 32 pixels");
     ok(refused(ctx, "lenet", (td_shape){1, 15, 28, false}, 10, "too small"), "windows want 16");
@@ -157,7 +157,7 @@ static void test_list(tdsnn_context *ctx) {
         built = built && graph != NULL && strlen(a.about) > 5;
         td_graph_destroy(graph);
     }
-    ok(built && count == 4 && tdsnn_architecture_at(-1).name == NULL, "a list of %d, all built",
+    ok(built && count == 5 && tdsnn_architecture_at(-1).name == NULL, "a list of %d, all built",
        count);
 }
 
@@ -166,6 +166,7 @@ int main(void) {
     /* conv 20 x (25 + 1), 50 x (500 + 1); inner 500 x (800 + 1), 10 x 501 */
     test_size(ctx, "lenet", mnist, 520 + 25050 + 400500 + 5010,
               20 * 25 * 576 + 50 * 500 * 64 + 500 * 800 + 10 * 500, 4);
+    test_size(ctx, "linear", mnist, 10 * 785, 7840, 1);
     test_size(ctx, "mlp", mnist, 300 * 785 + 100 * 301 + 10 * 101, 300 * 784 + 30000 + 1000, 3);
     test_size(
         ctx, "vgg11", cifar,
