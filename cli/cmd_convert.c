@@ -209,7 +209,7 @@ static void print_report(const convert_arguments *a, const tdsnn_convert_report 
     }
     if (report->silence_samples > 0) {
         printf("Silenced: %.0f spikes a sample instead of %.0f; %.2f points more of the answers on "
-               "%s samples change.\n",
+               "%s samples are wrong.\n",
                report->spikes_after, report->spikes_before, report->silence_loss,
                cli_count(report->silence_samples).s);
     }

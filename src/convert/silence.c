@@ -1,12 +1,10 @@
 /* Which values may stay silent: for every layer, shares of its largest value from 0 to a half are
- * weighed, what the event engine saves against what it does to the logits,
- *
- *     max over shares of  saved(share) - lambda harm (E(share) - E(0)),
- *
- * E being the squared error of the layer's code on its histogram and `harm` the squared change of
- * the logits for a unit of it, measured by silencing the layer alone. The smallest lambda whose
- * network keeps within the budget is searched by bisection. What is saved grows as lambda falls,
- * so a larger budget never silences less. */
+ * weighed, the work that the event engine saves against what it does to the logits: harm times the
+ * squared error of the layer's code on its histogram, `harm` being the squared change of the logits
+ * for a unit of it, measured by silencing the layer alone. Along the upper hull of the two, what a
+ * unit of the one costs in the other only grows. The steps of all layers, the cheapest first, are
+ * one path; how far the budget lets it go is searched by bisection. Every network of it silences
+ * all that those before it do, so a larger budget never silences less. */
 #include "convert/silence.h"
 
 #include <math.h>
@@ -18,18 +16,22 @@
 #define SHARES 65            /* 0 and ... */
 #define SHARE_STEP 0.0078125 /* ... multiples of 1/128 */
 #define PROBE 0.004          /* of a layer's energy is taken off it to measure its harm */
-#define RUNS 9               /* of the bisection */
 #define JUDGES 2048          /* samples that answer for the budget */
 
 /* One hidden code. */
 typedef struct layer {
-    int node;         /* of the source */
-    tdsnn_code *code; /* in the coded graph of the attempt */
+    int node; /* of the source */
     double harm;
     double saved[SHARES], error[SHARES]; /* work; squared error, each beyond that of share 0 */
     double spikes[SHARES];
-    int chosen;
+    int share, chosen; /* of the network under way; of the one kept */
 } layer;
+
+/* A layer's share raised by one. */
+typedef struct step {
+    double worth; /* work saved for a unit of change of the logits */
+    int layer, share;
+} step;
 
 typedef struct search {
     tdsnn_context *ctx;
@@ -38,11 +40,14 @@ typedef struct search {
     double points; /* the budget */
     int layer_count;
     layer *layers;
+    int step_count;
+    step *steps;
     double *shares; /* [nodes of the source] */
     bool *reached;  /* likewise: scratch */
     td_samples judges;
     size_t outputs;
     float *wanted, *before, *logits; /* [judges][outputs]: source, base, the last network run */
+    int *right;                      /* [judges] labels, or the source's answers without them */
     double *margins, *errors;        /* [judges] scratch */
     double expected_before, counted_before;
 } search;
@@ -51,11 +56,11 @@ typedef struct search {
 
 /* What a linear layer costs whose inputs are events at this density, in dense multiply-adds: where
  * lists of events would cost more, every input is taken. The constants are measured, on the layers
- * of ResNet-20 with AVX2 (docs/silence.md): the lists, and each event's handling, which more
- * outputs share. */
+ * of ResNet-20 with AVX2 (docs/silence.md): finding events and runs, and each event's handling,
+ * which more outputs share. */
 static double linear_work(const td_graph *graph, const td_node *node, double density) {
     double outputs = (double)node->shape.c / (node->op == TD_OP_CONV ? node->groups : 1);
-    double share = 0.9 * density + 0.13 + 6.5 / outputs;
+    double share = (0.93 + 2.9 / outputs) * density + 0.06 + 6.7 / outputs;
     return (double)td_node_macs(graph, node, false) * fmin(share, 1.0);
 }
 
@@ -122,18 +127,25 @@ static double difference(const search *s, size_t count, const float *a, const fl
     return sum;
 }
 
-/* Runs the attempt with the layer alone silenced, its other tables and all biases as they are. */
+/* Runs the network with the layer alone silenced, its biases corrected anew: what that takes away,
+ * a shift of whole channels, is the larger part of the change without. */
 static tdsnn_status measure_harm(search *s, layer *l) {
     double energy = s->base->errors[l->node].energy;
     int share = 1;
     while (share < SHARES - 1 && l->error[share] < PROBE * energy) {
         share++;
     }
-    tdsnn_code as_it_is = *l->code;
-    td_silence_code(l->code, share * SHARE_STEP);
     const td_samples *samples = &s->calibration->samples;
-    tdsnn_status status = td_spiking_logits(s->ctx, s->base->coded, samples, s->logits);
-    *l->code = as_it_is;
+    td_attempt attempt;
+    memset(s->shares, 0, (size_t)s->calibration->source->node_count * sizeof *s->shares);
+    s->shares[l->node] = share * SHARE_STEP;
+    tdsnn_status status = td_attempt_silence(s->ctx, s->calibration, s->base, s->shares, &attempt);
+    s->shares[l->node] = 0.0;
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    status = td_spiking_logits(s->ctx, attempt.coded, samples, s->logits);
+    td_attempt_free(&attempt);
     if (status == TDSNN_OK && l->error[share] > 0.0) {
         l->harm = difference(s, samples->count, s->logits, s->before) / l->error[share];
     }
@@ -147,15 +159,34 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The share of changed answers to expect: every sample's error of the difference between the
- * source's two best answers is set against every sample's own difference. With n samples that is
- * n^2 pairs, so less is left to chance than in counting the few answers that changed. It does not
- * see that hard samples have the larger errors: counting does, and the worse of the two decides. */
-static double expected_flips(const search *s) {
+/* The labels where every judge has one that the network can answer, else the source's answers. */
+static tdsnn_status find_right(search *s) {
+    tdsnn_data_info info = tdsnn_data_get_info(s->judges.data);
+    bool labelled = info.labelled && s->outputs > 1 && (size_t)info.classes <= s->outputs;
+    float *values =
+        td_alloc(s->ctx, td_shape_count(s->calibration->source->nodes[0].shape), sizeof *values);
+    tdsnn_status status = values != NULL ? TDSNN_OK : TDSNN_ERR_RUNTIME;
+    for (size_t i = 0; i < s->judges.count && status == TDSNN_OK; i++) {
+        s->right[i] = td_prediction(s->wanted + i * s->outputs, (int)s->outputs);
+        if (labelled) {
+            status =
+                tdsnn_data_read(s->ctx, s->judges.data, s->judges.indices[i], values, &s->right[i]);
+        }
+    }
+    td_free(values);
+    return status;
+}
+
+/* The share of wrong answers to expect: every sample's error of the difference between the right
+ * answer and the source's best other one is set against every sample's own difference. With n
+ * samples that is n^2 pairs, so less is left to chance than in counting the few answers that
+ * changed. It does not see that hard samples have the larger errors: counting does, and the worse
+ * of the two decides. */
+static double expected_wrong(const search *s) {
     size_t count = s->judges.count;
     for (size_t i = 0; i < count; i++) {
         const float *wanted = s->wanted + i * s->outputs, *found = s->logits + i * s->outputs;
-        int best = td_prediction(wanted, (int)s->outputs), second = best == 0 ? 1 : 0;
+        int best = s->right[i], second = best == 0 ? 1 : 0;
         for (int k = 0; k < (int)s->outputs; k++) {
             second = k != best && wanted[k] > wanted[second] ? k : second;
         }
@@ -169,45 +200,83 @@ static double expected_flips(const search *s) {
     }
     qsort(s->margins, count, sizeof *s->margins, compare_doubles);
     qsort(s->errors, count, sizeof *s->errors, compare_doubles);
-    double flips = 0.0;
+    double wrong = 0.0;
     for (size_t i = 0, below = 0; i < count; i++) {
         while (below < count && s->margins[below] < s->errors[i]) {
             below++;
         }
-        flips += (double)below;
+        wrong += (double)below;
     }
-    return flips / ((double)count * (double)count);
+    return wrong / ((double)count * (double)count);
 }
 
-/* The share of answers that did change. */
-static double counted_flips(const search *s) {
-    size_t flips = 0;
+/* The share of answers that are wrong. */
+static double counted_wrong(const search *s) {
+    size_t wrong = 0;
     for (size_t i = 0; i < s->judges.count; i++) {
-        flips += td_prediction(s->wanted + i * s->outputs, (int)s->outputs) !=
-                 td_prediction(s->logits + i * s->outputs, (int)s->outputs);
+        wrong += td_prediction(s->logits + i * s->outputs, (int)s->outputs) != s->right[i];
     }
-    return (double)flips / (double)s->judges.count;
+    return (double)wrong / (double)s->judges.count;
 }
 
-/* The layer's best share at this lambda; the smallest among equals. */
-static int best_share(const layer *l, double lambda) {
-    int best = 0;
-    double most = 0.0;
-    for (int i = 1; i < SHARES; i++) {
-        double worth = l->saved[i] - lambda * l->harm * l->error[i];
-        if (worth > most) {
-            most = worth;
-            best = i;
+/* ----------------------------------------------------------------------------------------- path */
+
+/* The work that a unit of change saves from one share to a larger one. */
+static double worth_of(const layer *l, int from, int to) {
+    double price = l->harm * (l->error[to] - l->error[from]);
+    double saved = l->saved[to] - l->saved[from];
+    return saved <= 0.0 ? 0.0 : price <= 0.0 ? INFINITY : saved / price;
+}
+
+/* Adds the layer's steps, along the hull; those that silence nothing are none. */
+static void add_steps(search *s, int index) {
+    const layer *l = &s->layers[index];
+    for (int from = 0, to; from < SHARES - 1; from = to) {
+        double most = 0.0;
+        to = from;
+        for (int i = from + 1; i < SHARES; i++) {
+            double worth = worth_of(l, from, i);
+            if (worth > most) {
+                most = worth;
+                to = i;
+            }
+        }
+        if (to == from) {
+            break;
+        }
+        for (int i = from + 1; i <= to; i++) {
+            if (l->spikes[i] < l->spikes[i - 1]) {
+                s->steps[s->step_count++] = (step){most, index, i};
+            }
         }
     }
-    return best;
 }
 
-/* Makes the network of this lambda and keeps it if it is within the budget. */
-static tdsnn_status try_lambda(search *s, double lambda, td_attempt *kept, double *points,
-                               bool *within) {
+static int compare_steps(const void *a, const void *b) {
+    const step *x = a, *y = b;
+    return x->worth != y->worth   ? (x->worth < y->worth) - (x->worth > y->worth)
+           : x->layer != y->layer ? (x->layer > y->layer) - (x->layer < y->layer)
+                                  : (x->share > y->share) - (x->share < y->share);
+}
+
+static void lay_path(search *s) {
     for (int k = 0; k < s->layer_count; k++) {
-        s->shares[s->layers[k].node] = best_share(&s->layers[k], lambda) * SHARE_STEP;
+        add_steps(s, k);
+    }
+    qsort(s->steps, (size_t)s->step_count, sizeof *s->steps, compare_steps);
+}
+
+/* Makes the network after so many steps and keeps it if it is within the budget. */
+static tdsnn_status try_steps(search *s, int count, td_attempt *kept, double *points,
+                              bool *within) {
+    for (int k = 0; k < s->layer_count; k++) {
+        s->layers[k].share = 0;
+    }
+    for (int i = 0; i < count; i++) { /* a layer's steps go upwards */
+        s->layers[s->steps[i].layer].share = s->steps[i].share;
+    }
+    for (int k = 0; k < s->layer_count; k++) {
+        s->shares[s->layers[k].node] = s->layers[k].share * SHARE_STEP;
     }
     td_attempt attempt;
     tdsnn_status status = td_attempt_silence(s->ctx, s->calibration, s->base, s->shares, &attempt);
@@ -215,8 +284,8 @@ static tdsnn_status try_lambda(search *s, double lambda, td_attempt *kept, doubl
         return status;
     }
     status = td_spiking_logits(s->ctx, attempt.coded, &s->judges, s->logits);
-    double expected = expected_flips(s) - s->expected_before;
-    double counted = counted_flips(s) - s->counted_before;
+    double expected = expected_wrong(s) - s->expected_before;
+    double counted = counted_wrong(s) - s->counted_before;
     double loss = 100.0 * fmax(expected, counted);
     *within = status == TDSNN_OK && loss <= s->points;
     if (!*within) {
@@ -227,41 +296,26 @@ static tdsnn_status try_lambda(search *s, double lambda, td_attempt *kept, doubl
     *kept = attempt;
     *points = loss;
     for (int k = 0; k < s->layer_count; k++) {
-        s->layers[k].chosen = best_share(&s->layers[k], lambda);
+        s->layers[k].chosen = s->layers[k].share;
     }
     return TDSNN_OK;
 }
 
-/* The range beyond which lambda changes nothing; false if nothing can be saved. */
-static bool lambda_range(const search *s, double *low, double *high) {
-    *low = INFINITY;
-    *high = 0.0;
-    for (int k = 0; k < s->layer_count; k++) {
-        const layer *l = &s->layers[k];
-        for (int i = 1; i < SHARES; i++) {
-            double price = l->harm * l->error[i];
-            if (l->saved[i] > 0.0 && price > 0.0) {
-                *low = fmin(*low, l->saved[i] / price);
-                *high = fmax(*high, l->saved[i] / price);
-            }
-        }
-    }
-    return *high > 0.0 && isfinite(*high);
-}
-
 static tdsnn_status bisect(search *s, td_attempt *kept, double *points) {
-    double low, high;
-    tdsnn_status status = TDSNN_OK;
-    if (!lambda_range(s, &low, &high)) {
-        return TDSNN_OK;
+    int low = 0, high = s->step_count + 1; /* within the budget; beyond it or the path's end */
+    uint64_t runs = 0, all = 0;
+    for (int width = high; width > 1; width = (width + 1) / 2) {
+        all++;
     }
-    for (int i = 0; i < RUNS && status == TDSNN_OK; i++) {
-        double middle = sqrt(low) * sqrt(high);
+    tdsnn_status status = TDSNN_OK;
+    while (high - low > 1 && status == TDSNN_OK) {
+        int middle = low + (high - low) / 2;
         bool within = false;
-        status = try_lambda(s, middle, kept, points, &within);
-        *(within ? &high : &low) = middle;
+        status = try_steps(s, middle, kept, points, &within);
+        *(within ? &low : &high) = middle;
         if (status == TDSNN_OK) {
-            status = td_progress(s->ctx, "silencing", (uint64_t)i + 1, RUNS);
+            runs++;
+            status = td_progress(s->ctx, "silencing", runs < all ? runs : all, all);
         }
     }
     return status;
@@ -270,22 +324,12 @@ static tdsnn_status bisect(search *s, td_attempt *kept, double *points) {
 /* ---------------------------------------------------------------------------------------- search
  */
 
-/* Lists the hidden codes: those of the coded graph come in the order of the source's nodes. */
+/* Lists the hidden codes; node 0 has the input's. */
 static void list_layers(search *s) {
-    const td_graph *coded = s->base->coded;
-    int at = 0;
-    for (int i = 0; i < s->calibration->source->node_count; i++) {
-        if (!s->calibration->placement.sites[i].coded) {
-            continue;
+    for (int i = 1; i < s->calibration->source->node_count; i++) {
+        if (s->calibration->placement.sites[i].coded) {
+            s->layers[s->layer_count++] = (layer){.node = i};
         }
-        while (coded->nodes[at].op != TD_OP_CODE) {
-            at++;
-        }
-        if (i > 0) { /* not the input's */
-            s->layers[s->layer_count++] =
-                (layer){.node = i, .code = (tdsnn_code *)coded->nodes[at].code};
-        }
-        at++;
     }
 }
 
@@ -298,25 +342,30 @@ static tdsnn_status allocate(search *s) {
         count = SIZE_MAX; /* which no allocation grants */
     }
     s->layers = td_alloc(s->ctx, nodes, sizeof *s->layers);
+    s->steps = td_alloc(s->ctx, nodes * (SHARES - 1), sizeof *s->steps);
     s->shares = td_alloc(s->ctx, nodes, sizeof *s->shares);
     s->reached = td_alloc(s->ctx, nodes, sizeof *s->reached);
     s->wanted = td_alloc(s->ctx, count, sizeof *s->wanted);
     s->before = td_alloc(s->ctx, count, sizeof *s->before);
     s->logits = td_alloc(s->ctx, count, sizeof *s->logits);
+    s->right = td_alloc(s->ctx, judges, sizeof *s->right);
     s->margins = td_alloc(s->ctx, judges, sizeof *s->margins);
     s->errors = td_alloc(s->ctx, judges, sizeof *s->errors);
-    bool all = s->layers != NULL && s->shares != NULL && s->reached != NULL && s->wanted != NULL &&
-               s->before != NULL && s->logits != NULL && s->margins != NULL && s->errors != NULL;
+    bool all = s->layers != NULL && s->steps != NULL && s->right != NULL && s->shares != NULL &&
+               s->reached != NULL && s->wanted != NULL && s->before != NULL && s->logits != NULL &&
+               s->margins != NULL && s->errors != NULL;
     return all ? TDSNN_OK : TDSNN_ERR_RUNTIME;
 }
 
 static void release(search *s) {
     td_free(s->layers);
+    td_free(s->steps);
     td_free(s->shares);
     td_free(s->reached);
     td_free(s->wanted);
     td_free(s->before);
     td_free(s->logits);
+    td_free(s->right);
     td_free(s->margins);
     td_free(s->errors);
     td_samples_free(&s->judges);
@@ -327,13 +376,16 @@ static tdsnn_status prepare(search *s) {
     const td_calibration *c = s->calibration;
     tdsnn_status status = td_plain_logits(s->ctx, c->source, &s->judges, s->wanted);
     if (status == TDSNN_OK) {
+        status = find_right(s);
+    }
+    if (status == TDSNN_OK) {
         status = td_spiking_logits(s->ctx, s->base->coded, &s->judges, s->logits);
     }
     if (status != TDSNN_OK) {
         return status;
     }
-    s->expected_before = expected_flips(s);
-    s->counted_before = counted_flips(s);
+    s->expected_before = expected_wrong(s);
+    s->counted_before = counted_wrong(s);
     size_t count = s->judges.count * s->outputs;
     memcpy(s->before, s->logits, count * sizeof *s->before);
     list_layers(s);
@@ -341,6 +393,7 @@ static tdsnn_status prepare(search *s) {
         weigh(s, &s->layers[k]);
         status = measure_harm(s, &s->layers[k]);
     }
+    lay_path(s);
     return status;
 }
 

@@ -8,14 +8,14 @@
 /* What it came to, on the samples that judge it. */
 typedef struct td_silencing {
     size_t samples;
-    double points; /* answers that change or are expected to, whichever are more: percentage points
-                      beyond those that change without */
+    double points; /* answers that are wrong (not the label or, without labels, the source's) or
+                      expected to be, whichever are more: percentage points beyond those without */
     double spikes_before, spikes_after; /* of hidden layers, a calibration sample */
 } td_silencing;
 
-/* Replaces the attempt by one with more silent neurons whose answers differ from the source's on at
- * most `points` percentage points more of the samples than those of the attempt do; leaves it as it
- * is where there is none. More points never give fewer silent neurons. */
+/* Replaces the attempt by one with more silent neurons that answers wrongly on at most `points`
+ * percentage points more of the samples than the attempt does; leaves it as it is where there is
+ * none. More points never give fewer silent neurons. */
 tdsnn_status td_silence(tdsnn_context *ctx, const td_calibration *calibration, double points,
                         td_attempt *attempt, td_silencing *result);
 

@@ -22,6 +22,8 @@ typedef struct linear {
     int source;
     dnnl_memory_desc_t from, weights, bias, to; /* `any` but for the bias */
     dnnl_memory_desc_t given;                   /* weights */
+    bool flat;               /* planes are read as one row of numbers, in the order they lie in, */
+    dnnl_memory_desc_t laid; /* and the weights in the same order */
 } linear;
 
 static int other_input(const td_node *add, int one) {
@@ -112,18 +114,62 @@ static dnnl_primitive_desc_t choose_conv(td_onednn_compiler *c, const td_node *n
     return status == dnnl_success ? td_onednn_choose(c, &desc, f->attributes) : NULL;
 }
 
-/* The source as it lies if there is quick code for that, or else as oneDNN wants it. */
-static dnnl_primitive_desc_t choose_inner(td_onednn_compiler *c, const linear *v, const fusion *f) {
-    const dnnl_memory_desc_t sources[] = {td_onednn_native(c, v->source), v->from};
-    dnnl_primitive_desc_t pd = NULL;
-    for (int i = 0; i < 2 && pd == NULL; i++) {
-        dnnl_inner_product_desc_t desc;
-        if (dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_inference, &sources[i],
-                                                 &v->weights, &v->bias, &v->to) == dnnl_success) {
-            pd = td_onednn_choose(c, &desc, f->attributes);
-        }
+static dnnl_primitive_desc_t try_inner(td_onednn_compiler *c, const dnnl_memory_desc_t *from,
+                                       const dnnl_memory_desc_t *weights, const linear *v,
+                                       const fusion *f) {
+    dnnl_inner_product_desc_t desc;
+    return dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_inference, from, weights,
+                                                &v->bias, &v->to) == dnnl_success
+               ? td_onednn_choose(c, &desc, f->attributes)
+               : NULL;
+}
+
+/* The layout of weights whose numbers follow each other as those of the planes do; false if these
+ * have gaps or lie in no layout known here. */
+static bool lay_alike(const dnnl_memory_desc_t *planes, dnnl_dim_t outputs,
+                      dnnl_memory_desc_t *weights) {
+    static const dnnl_format_tag_t tags[] = {dnnl_acdb, dnnl_abcd, dnnl_aBcd16b, dnnl_aBcd8b};
+    const dnnl_dim_t *from = planes->dims;
+    dnnl_dims_t dims = {outputs, from[1], from[2], from[3]};
+    size_t count = (size_t)(from[0] * from[1] * from[2] * from[3]);
+    bool same = false;
+    if (planes->ndims != 4 || dnnl_memory_desc_get_size(planes) != count * sizeof(float)) {
+        return false;
     }
-    return pd;
+    for (size_t i = 0; i < sizeof tags / sizeof tags[0] && !same; i++) {
+        dnnl_memory_desc_t desc;
+        same = dnnl_memory_desc_init_by_tag(&desc, 4, from, dnnl_f32, tags[i]) == dnnl_success &&
+               dnnl_memory_desc_equal(&desc, planes) &&
+               dnnl_memory_desc_init_by_tag(weights, 4, dims, dnnl_f32, tags[i]) == dnnl_success;
+    }
+    return same;
+}
+
+/* Planes as one row of numbers: there is quicker code for that, with weights it packs. */
+static dnnl_primitive_desc_t choose_flat(td_onednn_compiler *c, linear *v, const fusion *f) {
+    dnnl_memory_desc_t native = td_onednn_native(c, v->source), from, weights;
+    if (!lay_alike(&native, v->given.dims[0], &v->laid)) {
+        return NULL;
+    }
+    dnnl_dim_t numbers = native.dims[1] * native.dims[2] * native.dims[3];
+    dnnl_dims_t row = {native.dims[0], numbers}, rows = {v->given.dims[0], numbers};
+    if (dnnl_memory_desc_init_by_tag(&from, 2, row, dnnl_f32, dnnl_ab) != dnnl_success ||
+        dnnl_memory_desc_init_by_tag(&weights, 2, rows, dnnl_f32, dnnl_format_tag_any) !=
+            dnnl_success) {
+        return NULL;
+    }
+    return try_inner(c, &from, &weights, v, f);
+}
+
+/* The source as it lies if there is quick code for that, or else as oneDNN wants it. */
+static dnnl_primitive_desc_t choose_inner(td_onednn_compiler *c, linear *v, const fusion *f) {
+    dnnl_primitive_desc_t pd = choose_flat(c, v, f);
+    v->flat = pd != NULL;
+    if (pd == NULL) {
+        dnnl_memory_desc_t native = td_onednn_native(c, v->source);
+        pd = try_inner(c, &native, &v->weights, v, f);
+    }
+    return pd != NULL ? pd : try_inner(c, &v->from, &v->weights, v, f);
 }
 
 /* ---- The step. */
@@ -153,18 +199,40 @@ static bool finish_fused(td_onednn_compiler *c, const fusion *f) {
     return td_onednn_finish(c, f->last);
 }
 
+/* What the layer reads, as it is to lie. */
+static int source_tensor(td_onednn_compiler *c, const linear *v, const dnnl_memory_desc_t *desc) {
+    return v->flat ? td_onednn_add_tensor(c, v->source, desc, c->tensors[v->source])
+                   : td_onednn_in(c, v->source, desc);
+}
+
+static bool pack_weights(td_onednn_compiler *c, const linear *v, const dnnl_memory_desc_t *packed,
+                         dnnl_memory_t *memory) {
+    const float *weights = c->graph->nodes[c->node].weights;
+    if (!v->flat) {
+        return td_onednn_add_constant(c, weights, &v->given, packed, memory);
+    }
+    dnnl_memory_t laid;
+    void *numbers = NULL;
+    dnnl_memory_desc_t rows;
+    return td_onednn_add_constant(c, weights, &v->given, &v->laid, &laid) &&
+           !td_onednn_failed(c, dnnl_memory_get_data_handle(laid, &numbers)) &&
+           !td_onednn_failed(
+               c, dnnl_memory_desc_init_by_tag(&rows, 2, packed->dims, dnnl_f32, dnnl_ab)) &&
+           td_onednn_add_constant(c, numbers, &rows, packed, memory);
+}
+
 static bool add_chosen(td_onednn_compiler *c, const linear *v, const fusion *f,
                        dnnl_primitive_desc_t pd) {
     const td_node *node = &c->graph->nodes[c->node];
     const dnnl_memory_desc_t *from = dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0);
     const dnnl_memory_desc_t *to = dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);
     const dnnl_memory_desc_t *packed = dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
-    td_onednn_argument arguments[] = {{DNNL_ARG_SRC, td_onednn_in(c, v->source, from), NULL},
+    td_onednn_argument arguments[] = {{DNNL_ARG_SRC, source_tensor(c, v, from), NULL},
                                       {DNNL_ARG_WEIGHTS, -1, NULL},
                                       {DNNL_ARG_BIAS, -1, NULL},
                                       {DNNL_ARG_DST, result_tensor(c, f, to), NULL}};
     if (arguments[0].tensor < 0 || arguments[3].tensor < 0 ||
-        !td_onednn_add_constant(c, node->weights, &v->given, packed, &arguments[1].constant) ||
+        !pack_weights(c, v, packed, &arguments[1].constant) ||
         !td_onednn_add_constant(c, node->bias, &v->bias, &v->bias, &arguments[2].constant)) {
         dnnl_primitive_desc_destroy(pd);
         return false;
