@@ -857,10 +857,10 @@ static int part_start(const step *p, int rows, int part) {
     return (int)((int64_t)rows * part / p->parts);
 }
 
-/* Whether threads may write different rows at the same time: those of channels that fill whole
- * registers do not write over each other's beginnings. */
-static bool has_own_rows(td_shape shape) {
-    return (size_t)shape.w * td_pitch(shape.c) % TD_CHANNEL_PITCH == 0;
+/* Whether threads may write different rows of values at the same time: those that are decoded whole
+ * do not write over each other's beginnings. */
+static bool has_own_rows(const td_kernels *kernels, td_shape shape) {
+    return (size_t)shape.w * td_pitch(shape.c) % (size_t)kernels->decoded == 0;
 }
 
 /* Spike times from the sample, or from those of a pool's members. */
@@ -887,7 +887,7 @@ static bool reads_rows(const td_session *s, const td_route *route) {
         td_synapses_unflatten(&s->plan->network->layers[syn->source], syn)) {
         return false;
     }
-    return td_form_lists(route->form) || has_own_rows(route->synapses->view);
+    return td_form_lists(route->form) || has_own_rows(s->plan->kernels, route->synapses->view);
 }
 
 /* What a route reads. */

@@ -548,6 +548,7 @@ const td_kernels TABLE_OF(VARIANT) = {
     .dense_registers = DENSE_REGISTERS,
     .dense_sums = DENSE_SUMS,
     .slide_registers = SLIDE_REGISTERS,
+    .decoded = DECODE_REGISTERS * LANES,
     .gather = gather,
     .scatter = scatter,
     .slide = slide,

@@ -145,6 +145,7 @@ typedef struct td_kernels {
     int dense_registers; /* the most that `dense` takes; the others take TD_MAX_REGISTERS */
     int dense_sums;      /* pixels x registers that it sums at once, 16 pixels at most */
     int slide_registers; /* `slide` takes 1 or this many */
+    int decoded;         /* values that `decode` writes at once: as many are whole in the end */
     void (*gather)(const td_gather_job *job);
     void (*scatter)(const td_scatter_job *job);
     void (*slide)(const td_slide_job *job);
@@ -155,8 +156,8 @@ typedef struct td_kernels {
     /* times[p * time_pitch + c] of pixels x channels drives, sum_pitch apart. */
     void (*encode)(const td_tree *tree, const float *drives, size_t sum_pitch, int pixels,
                    int channels, uint8_t *times, size_t time_pitch);
-    /* values[i] = table[times[i]], times up to `steps`; up to TD_SLACK more are read and written.
-     */
+    /* values[i] = table[times[i]], times up to `steps`; more are read and written, up to the next
+     * multiple of `decoded` */
     void (*decode)(const float *table, int steps, const uint8_t *times, float *values,
                    size_t count);
     void (*list)(const td_list_job *job);
