@@ -43,12 +43,6 @@ TD_CLONES static void add_products(const float *restrict x, const float *restric
     }
 }
 
-TD_CLONES static void add_values(const float *restrict x, size_t count, float *restrict sums) {
-    for (size_t i = 0; i < count; i++) {
-        sums[i] += x[i];
-    }
-}
-
 TD_CLONES static void scale_tile(const float *x, size_t count, const float *restrict factors,
                                  const float *restrict offsets, float *y) {
     for (size_t i = 0; i < count; i++) {
@@ -134,28 +128,6 @@ void td_norm_survey(const float *x, size_t rows, size_t channels, const float *a
     work w = {
         .x = x, .rows = rows, .channels = channels, .mean = about, .out = mean, .out2 = variance};
     for_slices(channels, survey_slice, &w);
-}
-
-static void sum_slice(void *arg, slice s) {
-    work *w = arg;
-    float tile[TILE] = {0.0f};
-    double sums[TILE] = {0.0};
-    size_t rows = tile_rows_of(w, s), full = rows * s.channels, tiles = 0;
-    FOR_TILES(w, s, rows, row, count) {
-        add_values(w->x + row * w->channels + s.first, count, tile);
-        if (++tiles % TILES_A_SUM == 0) {
-            flush(tile, full, s.channels, sums);
-        }
-    }
-    flush(tile, full, s.channels, sums);
-    for (size_t c = 0; c < s.channels; c++) {
-        w->out[s.first + c] = (float)sums[c];
-    }
-}
-
-void td_sum_channels(const float *x, size_t rows, size_t channels, float *sums) {
-    work w = {.x = x, .rows = rows, .channels = channels, .out = sums};
-    for_slices(channels, sum_slice, &w);
 }
 
 static void scale_slice(void *arg, slice s) {

@@ -23,7 +23,4 @@ void td_norm_backward(const float *x, const float *dy, size_t rows, size_t chann
                       const float *mean, const float *variance, const float *gain,
                       float *gain_gradient, float *shift_gradient, float *dx);
 
-/* sums[c] of x. */
-void td_sum_channels(const float *x, size_t rows, size_t channels, float *sums);
-
 #endif

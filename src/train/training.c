@@ -60,6 +60,7 @@ struct td_training {
     td_learner *learner;
     td_optimiser optimiser;
     td_dense_plan *teacher;
+    td_feed_options samples_fed;
     td_feed *feed;
     size_t *order;        /* [train samples] */
     tdsnn_data_info info; /* of the training samples */
@@ -130,7 +131,7 @@ static worker *worker_of(td_training *t, size_t shard_index, int thread) {
     return &t->workers[by_shard ? shard_index : (size_t)thread];
 }
 
-static tdsnn_status create_feed(td_training *t) {
+static tdsnn_status plan_feed(td_training *t) {
     size_t count = tdsnn_data_get_info(t->setup->train).samples;
     t->order = td_alloc(t->ctx, count, sizeof *t->order);
     if (t->order == NULL) {
@@ -139,25 +140,15 @@ static tdsnn_status create_feed(td_training *t) {
     for (size_t i = 0; i < count; i++) {
         t->order[i] = i;
     }
-    td_feed_options o = {.data = t->setup->train,
-                         .indices = t->order,
-                         .count = count,
-                         .batch = t->options->batch,
-                         .seed = t->options->seed,
-                         .augmentation = {t->options->flip, t->options->shift}};
-    t->steps_per_epoch = td_feed_steps(&o);
+    t->samples_fed = (td_feed_options){.data = t->setup->train,
+                                       .indices = t->order,
+                                       .count = count,
+                                       .batch = t->options->batch,
+                                       .seed = t->options->seed,
+                                       .augmentation = {t->options->flip, t->options->shift}};
+    t->steps_per_epoch = td_feed_steps(&t->samples_fed);
     t->steps = t->steps_per_epoch * (uint64_t)t->options->epochs;
     return TDSNN_OK;
-}
-
-static tdsnn_status start_feed(td_training *t) {
-    td_feed_options o = {.data = t->setup->train,
-                         .indices = t->order,
-                         .count = tdsnn_data_get_info(t->setup->train).samples,
-                         .batch = t->options->batch,
-                         .seed = t->options->seed,
-                         .augmentation = {t->options->flip, t->options->shift}};
-    return td_feed_create(t->ctx, &o, t->step, &t->feed);
 }
 
 static tdsnn_status snapshot_create(td_training *t, snapshot *s) {
@@ -192,7 +183,8 @@ static tdsnn_status put_snapshot(tdsnn_context *ctx, const snapshot *s, td_learn
  */
 
 /* Mean and variance of all shards' samples together, into the first one's. */
-static void pool_moments(td_training *t, int count) {
+static void pool_moments(td_training *t) {
+    int count = t->shard_count;
     for (size_t c = 0; c < t->learner->norm_channels; c++) {
         double mean = 0.0, square = 0.0;
         for (int i = 0; i < count; i++) {
@@ -540,7 +532,7 @@ static tdsnn_status gather_gradients(td_training *t, double *norm_square) {
 
 static void follow_norms(td_training *t) {
     td_learner *l = t->learner;
-    pool_moments(t, t->shard_count);
+    pool_moments(t);
     for (size_t c = 0; c < l->norm_channels; c++) {
         l->mean[c] += NORM_MOMENTUM * (t->shards[0].mean[c] - l->mean[c]);
         l->variance[c] += NORM_MOMENTUM * (t->shards[0].variance[c] - l->variance[c]);
@@ -685,7 +677,7 @@ static tdsnn_status run_steps(td_training *t) {
 
 tdsnn_status td_training_run(td_training *t) {
     t->started = t->saved = td_now();
-    tdsnn_status status = start_feed(t);
+    tdsnn_status status = td_feed_create(t->ctx, &t->samples_fed, t->step, &t->feed);
     status = status != TDSNN_OK ? status : run_steps(t);
     if (status == TDSNN_ERR_CANCELLED) {
         save_checkpoint(t);
@@ -727,7 +719,7 @@ static tdsnn_status build(td_training *t) {
     status = status != TDSNN_OK ? status : snapshot_create(t, &t->best);
     if (status == TDSNN_OK) {
         t->squares = td_alloc(ctx, chunk_count(t), sizeof *t->squares);
-        status = t->squares == NULL ? TDSNN_ERR_RUNTIME : create_feed(t);
+        status = t->squares == NULL ? TDSNN_ERR_RUNTIME : plan_feed(t);
     }
     status = status != TDSNN_OK ? status : start_norms(t);
     return status;
