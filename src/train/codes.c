@@ -1,5 +1,6 @@
 #include "train/codes.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "train/loops.h"
@@ -65,40 +66,61 @@ uint64_t td_code_forward(const td_coder *c, const td_kernels *kernels, const flo
  */
 
 typedef struct window {
-    float above;        /* v_K - v_0 */
-    float slope, below; /* of x > 0, of x < 0 */
-    float silent, top;  /* tau_0, tau_0 + r: the ramp */
-    float ramp;         /* 1/r */
-    float spike, late;  /* gradients of the cost on the ramp, everywhere above 0 */
+    float above;       /* v_K - v_0 */
+    float below;       /* the slope where x < 0 */
+    float silent, top; /* tau_0, tau_0 + r: the ramp */
+    float ramp;        /* 1/r */
+    float spike, late; /* gradients of the cost on the ramp, everywhere above 0 */
 } window;
 
 /* Sums of one block, lane by lane, so that they are vectors. */
 #define LANES 16
 
-/* dx of `count` neurons; scale and cost are added to lanes. */
-TD_CLONES static void backward_block(const window *w, const float *restrict x,
-                                     const float *restrict y, const float *restrict dy,
-                                     size_t count, bool add, float *restrict dx,
-                                     float *restrict scales, float *restrict costs) {
-    const float above = w->above, slope = w->slope, below = w->below, silent = w->silent;
-    const float top = w->top, ramp = w->ramp, spike = w->spike, late = w->late;
+/* dx of `count` neurons; scale and cost are added to lanes. Written without branches, or it would
+ * not be made vectors of. */
+static inline __attribute__((always_inline)) void
+backward_lanes(const window *w, const float *restrict x, const float *restrict y,
+               const float *restrict dy, size_t count, bool add, float *restrict dx,
+               float *restrict scales, float *restrict costs) {
+    const float above = w->above, below = w->below, paired = w->below != 0.0f ? 1.0f : 0.0f;
+    const float silent = w->silent, top = w->top, ramp = w->ramp, spike = w->spike, late = w->late;
+    const float lateness = 0.25f / above;
     for (size_t i = 0; i < count; i += LANES) {
         for (size_t k = 0; k < LANES; k++) {
-            float v = x[i + k], g = dy[i + k], size = v < 0.0f ? -v : v;
-            float sign = v < 0.0f ? below : v > 0.0f ? slope : 0.0f; /* of dy/dx inside */
-            float through = size < above ? sign : 0.0f;
-            float neuron = v < 0.0f ? (below != 0.0f ? -1.0f : 0.0f) : v > 0.0f ? 1.0f : 0.0f;
-            float on_ramp = size > silent && size < top ? spike : 0.0f;
-            float cost = neuron * (on_ramp + (size < above ? late : 0.0f));
-            float gradient = g * through + cost;
-            dx[i + k] = (add ? dx[i + k] : 0.0f) + gradient;
+            float v = x[i + k], g = dy[i + k];
+            float positive = (float)(v > 0.0f), negative = (float)(v < 0.0f);
+            float size = fabsf(v), inside = (float)(size < above);
+            float through = inside * (positive + negative * below); /* dy/dx */
+            float neuron = positive - negative * paired;            /* that hears x, and how */
+            float on_ramp = spike * ((float)(size > silent) - (float)(size >= top));
+            float gradient = g * through + neuron * (on_ramp + inside * late);
+            dx[i + k] = add ? dx[i + k] + gradient : gradient;
             scales[k] += g * (y[i + k] - through * v);
-            float high = (size - silent) * ramp;
-            high = high < 0.0f ? 0.0f : high > 1.0f ? 1.0f : high;
-            costs[k] +=
-                neuron * neuron * (high * 0.75f + (size < above ? size : above) * 0.25f / above);
+            float reach = inside * size + (1.0f - inside) * above, high = (size - silent) * ramp;
+            high *= (float)(high > 0.0f);
+            high = high * (float)(high < 1.0f) + (float)(high >= 1.0f);
+            costs[k] += neuron * neuron * (high * 0.75f + reach * lateness);
         }
     }
+}
+
+TD_CLONES static void write_backward(const window *w, const float *restrict x,
+                                     const float *restrict y, const float *restrict dy,
+                                     size_t count, float *restrict dx, float *restrict scales,
+                                     float *restrict costs) {
+    backward_lanes(w, x, y, dy, count, false, dx, scales, costs);
+}
+
+TD_CLONES static void add_backward(const window *w, const float *restrict x,
+                                   const float *restrict y, const float *restrict dy, size_t count,
+                                   float *restrict dx, float *restrict scales,
+                                   float *restrict costs) {
+    backward_lanes(w, x, y, dy, count, true, dx, scales, costs);
+}
+
+static void backward_block(const window *w, const float *x, const float *y, const float *dy,
+                           size_t count, bool add, float *dx, float *scales, float *costs) {
+    (add ? add_backward : write_backward)(w, x, y, dy, count, dx, scales, costs);
 }
 
 static int bin_of(const tdsnn_code *code, float size) {
@@ -127,7 +149,6 @@ static window window_of(const td_coder *c, td_spike_cost cost) {
     float above = code->values[code->steps] - code->values[0], silent = code->thresholds[0];
     float ramp = silent > above / 4.0f ? silent : above / 4.0f;
     return (window){.above = above,
-                    .slope = 1.0f,
                     .below = c->negative,
                     .silent = silent,
                     .top = silent + ramp,
