@@ -34,8 +34,8 @@ static bool check_codes(const cli_training_arguments *a) {
         cli_error("--%s is of codes, and without --steps K there are none", other);
         return false;
     }
-    if (a->distill > 0.0) {
-        cli_error("--distill wants a source to learn from: tune a trained network");
+    if (a->distill > 0.0 && a->teacher == NULL) {
+        cli_error("--distill wants a network to learn from: give --teacher MODEL");
         return false;
     }
     return true;

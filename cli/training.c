@@ -223,11 +223,17 @@ const cli_option cli_training_step_options[] = {
     {.kind = CLI_REAL,
      .name = "distill",
      .value = "F",
-     .help = "share of the loss that is the distance to the source's\n"
-             "outputs, 0 to 1 (0); of a plain network that is tuned",
+     .help = "share of the loss that is the distance to the teacher's\n"
+             "outputs, 0 to 1 (0)",
      .offset = FIELD(distill),
      .low = 0.0,
      .high = 1.0},
+    {.kind = CLI_TEXT,
+     .name = "teacher",
+     .value = "MODEL",
+     .help = "a plain network to learn from (MODEL itself, where it is\n"
+             "a plain one that is tuned)",
+     .offset = FIELD(teacher)},
     {.kind = CLI_REAL,
      .name = "temperature",
      .value = "F",
@@ -332,6 +338,10 @@ bool cli_training_check(const cli_training_arguments *a) {
     }
     if (a->temperature != 0.0 && a->distill == 0.0) {
         cli_error("--temperature is that of --distill F, which is missing");
+        return false;
+    }
+    if (a->teacher != NULL && a->distill == 0.0) {
+        cli_error("--teacher wants --distill F, the share of the loss that it gives");
         return false;
     }
     if (a->resume && access(checkpoint_of(a).s, F_OK) != 0) {
@@ -446,7 +456,8 @@ static void print_end(const watcher *w, bool source, const tdsnn_train_report *r
         printf("Before the first step: %s.\n", cli_percent(r->start_percent).s);
     }
     if (isfinite(r->source_percent)) {
-        printf("The source: %s.\n", cli_percent(r->source_percent).s);
+        printf("The %s: %s.\n", a->teacher != NULL ? "teacher" : "source",
+               cli_percent(r->source_percent).s);
     }
     printf("Next: tdsnn eval %s --data %s%s%s\n", a->output, a->data, source ? " --against " : "",
            source ? a->base.model : "");
@@ -497,7 +508,8 @@ static tdsnn_status report(tdsnn_context *ctx, const watcher *w, bool source,
 }
 
 static tdsnn_status run(tdsnn_context *ctx, const cli_training_arguments *a, bool tuned,
-                        const tdsnn_model *model, const tdsnn_data *data) {
+                        const tdsnn_model *model, const tdsnn_model *teacher,
+                        const tdsnn_data *data) {
     watcher w = {.arguments = a, .data = data, .tuned = tuned};
     path_text checkpoint = checkpoint_of(a);
     tdsnn_convert_options codes = codes_of(a);
@@ -506,6 +518,7 @@ static tdsnn_status run(tdsnn_context *ctx, const cli_training_arguments *a, boo
     tdsnn_model *trained = NULL;
     tdsnn_train_report r = {0};
     time_t start = time(NULL);
+    o.teacher = teacher;
     o.checkpoint = checkpoint.s;
     o.on_epoch = on_epoch;
     o.on_best = save_best;
@@ -529,9 +542,16 @@ static tdsnn_status run(tdsnn_context *ctx, const cli_training_arguments *a, boo
 tdsnn_status cli_training_run(tdsnn_context *ctx, const cli_training_arguments *a, bool tuned,
                               const tdsnn_model *model) {
     tdsnn_data *data = NULL;
+    tdsnn_model *teacher = NULL;
     tdsnn_status status =
         cli_open_data(ctx, &a->base, model, a->data, TDSNN_SPLIT_TRAIN, &a->data_options, &data);
+    if (status == TDSNN_OK && a->teacher != NULL) {
+        cli_arguments other = a->base;
+        other.model = a->teacher;
+        status = cli_load_model(ctx, &other, &teacher);
+    }
     if (status != TDSNN_OK) {
+        tdsnn_data_close(data);
         return status;
     }
     if (!a->base.quiet && !tdsnn_data_get_info(data).has_splits) {
@@ -539,7 +559,8 @@ tdsnn_status cli_training_run(tdsnn_context *ctx, const cli_training_arguments *
                     "trained on",
                     a->data);
     }
-    status = run(ctx, a, tuned, model, data);
+    status = run(ctx, a, tuned, model, teacher, data);
+    tdsnn_model_destroy(teacher);
     tdsnn_data_close(data);
     return status;
 }

@@ -8,7 +8,7 @@
 typedef struct cli_training_arguments {
     cli_arguments base;
     cli_data_arguments data_options;
-    const char *data, *output, *log, *checkpoint;
+    const char *data, *output, *log, *checkpoint, *teacher;
     int epochs, batch, steps, input_steps, shift;
     int optimiser, schedule, norm;
     int rounding, offset; /* -1 */

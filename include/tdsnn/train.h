@@ -65,10 +65,12 @@ typedef struct tdsnn_train_options {
     bool learn_thresholds; /* thresholds are trained one by one, not with their scale alone */
     double sparsity; /* the dial: how much a spike, and the more the later, weighs against the loss;
                       * 0: nothing, 1: much */
-    double distill;  /* 0 .. 1: the share of the loss that is the distance to the source's logits */
-    double temperature; /* of both logits then; default 4 */
-    size_t holdout;     /* training samples held out; default a tenth, 5000 at most */
-    size_t limit;       /* trains on the first samples only; 0: all */
+    double distill; /* 0 .. 1: the share of the loss that is the distance to the teacher's logits */
+    const tdsnn_model *teacher; /* plain, of the same inputs and outputs; NULL: the source, where it
+                                 * is plain and tuned */
+    double temperature;         /* of both logits then; default 4 */
+    size_t holdout;             /* training samples held out; default a tenth, 5000 at most */
+    size_t limit;               /* trains on the first samples only; 0: all */
     uint64_t seed;
     const char *log;         /* .csv, or .jsonl: a line an epoch; NULL: none */
     const char *checkpoint;  /* .npz, written after every epoch and every ten minutes; NULL: none */
@@ -85,7 +87,7 @@ typedef struct tdsnn_train_options {
     {                                                                                              \
         sizeof(tdsnn_train_options), 0, 0, TDSNN_OPTIMISER_SGD, 0.0, 0.0, 0.0,                     \
             TDSNN_SCHEDULE_COSINE, 0.0, 0.0, false, 0, TDSNN_NORM_AUTO, false, false, 0.0, 0.0,    \
-            0.0, 0, 0, 0, NULL, NULL, false, false, NULL, NULL, NULL, NULL                         \
+            NULL, 0.0, 0, 0, 0, NULL, NULL, false, false, NULL, NULL, NULL, NULL                   \
     }
 
 typedef struct tdsnn_train_report {
@@ -93,7 +95,7 @@ typedef struct tdsnn_train_report {
     size_t train_samples, held_out_samples;
     tdsnn_epoch best;      /* whose network it is */
     double start_percent;  /* held-out top-1 before the first step; NaN: no labels */
-    double source_percent; /* of the source, if there is one */
+    double source_percent; /* of the teacher given, or else of the source, if there is one */
     uint64_t parameters;
     int batch; /* in force, as are these: */
     double learning_rate, weight_decay;

@@ -30,7 +30,7 @@ typedef struct job {
     const tdsnn_data *data;
     const tdsnn_convert_options *convert; /* NULL: none */
     tdsnn_train_options options;          /* defaults filled in */
-    td_graph *plain;                      /* the data's normalisation inside; NULL: none */
+    td_graph *plain, *teacher;            /* the data's normalisation inside; NULL: none */
     tdsnn_model *converted;               /* made here */
     tdsnn_data *train, *held_out;
     td_training_setup setup;
@@ -161,8 +161,15 @@ static tdsnn_status choose_aim(job *j) {
     }
     if (j->options.distill > 0.0 && j->setup.teacher == NULL) {
         return td_error(j->ctx, TDSNN_ERR_USAGE,
-                        "nothing to distill from: only a plain network that is tuned has its own "
-                        "outputs to meet");
+                        "nothing to distill from: name a teacher; only a plain network that is "
+                        "tuned is its own");
+    }
+    if (j->teacher != NULL) {
+        size_t taught = td_shape_count(j->teacher->nodes[td_graph_logits(j->teacher)].shape);
+        if (taught != outputs) {
+            return td_error(j->ctx, TDSNN_ERR_USAGE, "%s gives %zu outputs, the network %zu",
+                            j->options.teacher->path, taught, outputs);
+        }
     }
     if (!info.labelled && !j->setup.values) {
         if (j->options.distill == 0.0) {
@@ -232,6 +239,11 @@ static void describe_settings(job *j, const td_graph *graph) {
     const tdsnn_train_options *o = &j->options;
     uint64_t hash = hash_graph(graph);
     snprintf(j->settings, sizeof j->settings, "network=%016llx", (unsigned long long)hash);
+    if (j->teacher != NULL) {
+        size_t used = strlen(j->settings);
+        snprintf(j->settings + used, sizeof j->settings - used, " teacher=%016llx",
+                 (unsigned long long)hash_graph(j->teacher));
+    }
     add_setting(j, "samples", (double)o->limit);
     add_setting(j, "holdout", (double)o->holdout);
     add_setting(j, "epochs", o->epochs);
@@ -307,15 +319,38 @@ static tdsnn_status convert(job *j, const td_graph *plain) {
 
 static void job_free(job *j) {
     td_graph_destroy(j->plain);
+    td_graph_destroy(j->teacher);
     tdsnn_model_destroy(j->converted);
     tdsnn_data_close(j->train);
     tdsnn_data_close(j->held_out);
+}
+
+static tdsnn_status adopt_teacher(job *j) {
+    const tdsnn_model *teacher = j->options.teacher;
+    tdsnn_data_info info = tdsnn_data_get_info(j->data);
+    if (tdsnn_model_is_spiking(teacher)) {
+        return td_error(j->ctx, TDSNN_ERR_USAGE,
+                        "%s is a spiking network: a teacher is a plain one", teacher->path);
+    }
+    if (j->options.distill == 0.0) {
+        return td_error(j->ctx, TDSNN_ERR_USAGE,
+                        "%s teaches nothing: say what share of the loss is distilled",
+                        teacher->path);
+    }
+    tdsnn_status status = tdsnn_model_check(j->ctx, teacher);
+    status =
+        status != TDSNN_OK ? status : td_data_fits(j->ctx, j->data, teacher->graph->nodes[0].shape);
+    status = status != TDSNN_OK ? status
+                                : td_build_normalised(j->ctx, teacher->graph, &info, &j->teacher);
+    j->setup.teacher = j->teacher;
+    return status;
 }
 
 static tdsnn_status start(job *j, const tdsnn_train_options *options, bool tunes, td_shape input) {
     size_t samples = tdsnn_data_get_info(j->data).samples;
     tdsnn_status status = fill_defaults(j->ctx, options, samples, tunes, &j->options);
     status = status != TDSNN_OK ? status : td_data_fits(j->ctx, j->data, input);
+    status = status != TDSNN_OK || options->teacher == NULL ? status : adopt_teacher(j);
     return status != TDSNN_OK ? status : split_data(j);
 }
 
@@ -350,7 +385,7 @@ static tdsnn_status tune(job *j, const tdsnn_model *source, tdsnn_model **traine
     tdsnn_data_info info = tdsnn_data_get_info(j->data);
     tdsnn_status status = td_build_normalised(j->ctx, source->graph, &info, &j->plain);
     status = status != TDSNN_OK ? status : convert(j, j->plain);
-    j->setup.teacher = j->plain;
+    j->setup.teacher = j->teacher != NULL ? j->teacher : j->plain;
     return status != TDSNN_OK ? status : run(j, trained, report);
 }
 

@@ -47,6 +47,7 @@ def test_usage(folder, converted):
                    ['--distill', '2'], ['--optimiser', 'adam'], ['--norm', 'on'], ['--schedule', 'up']):
         fails(f'{" ".join(option)}', 2, [option[0]], 'tune', SOURCE, *out, '--steps', '3', *option)
     fails('a batch that is cut unevenly', 2, ['33'], 'train', 'mlp', *out, '--batch', '33')
+    fails('a teacher of nothing', 2, ['--distill'], 'tune', SOURCE, *out, '--steps', '3', '--teacher', SOURCE)
     fails('a temperature of nothing', 2, ['--distill'], 'tune', SOURCE, *out, '--steps', '3', '--temperature', '2')
     fails('thresholds learnt and kept', 2, ['exclude'], 'tune', SOURCE, *out, '--steps', '3',
           '--learn-thresholds', '--fixed-scales')

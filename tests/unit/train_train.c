@@ -403,6 +403,50 @@ static void check_refused(const char *what, trial *t, const tdsnn_model *model,
     t->model = NULL;
 }
 
+/* A network learns another's answers, also one that has no labels and is no longer plain. */
+static void test_teacher(const tdsnn_data *data) {
+    tdsnn_model *model = picture_model(CLASSES, TD_OP_RELU);
+    tdsnn_data *unlabelled = make_data(UNLABELLED);
+    trial t = make_trial();
+    t.plain = t.from_none = true;
+    run_trial(&t, model, data);
+    tdsnn_model *teacher = t.model;
+    ok(t.status == TDSNN_OK && isnan(t.report.source_percent), "a teacher is trained");
+    t = make_trial();
+    t.plain = t.from_none = true;
+    t.options.distill = 1.0;
+    t.options.teacher = teacher;
+    run_trial(&t, model, unlabelled);
+    ok(t.status == TDSNN_OK && t.losses[t.epochs - 1] < 0.5 * t.losses[0],
+       "taught from nothing, without labels: %g to %g off the teacher", t.losses[0],
+       t.losses[t.epochs - 1]);
+    tdsnn_model_destroy(t.model);
+    t = make_trial();
+    run_trial(&t, model, data);
+    tdsnn_model *converted = t.model;
+    t = make_trial();
+    t.options.distill = 0.5;
+    t.options.teacher = teacher;
+    run_trial(&t, converted, data);
+    ok(t.status == TDSNN_OK && t.report.source_percent > 80.0 && proves(t.model, data),
+       "a converted network is taught by one of %.1f %%", t.report.source_percent);
+    tdsnn_model_destroy(t.model);
+    t.options.teacher = converted;
+    check_refused("a spiking teacher", &t, model, data, "spiking");
+    t.options.teacher = teacher;
+    t.options.distill = 0.0;
+    check_refused("a teacher of nothing", &t, model, data, "teaches nothing");
+    tdsnn_model *other = picture_model(CLASSES + 1, TD_OP_RELU);
+    t.options.distill = 0.5;
+    t.options.teacher = other;
+    check_refused("a teacher of other classes", &t, model, data, "outputs, the network");
+    tdsnn_model_destroy(other);
+    tdsnn_model_destroy(teacher);
+    tdsnn_model_destroy(converted);
+    tdsnn_model_destroy(model);
+    tdsnn_data_close(unlabelled);
+}
+
 static void test_refused(const tdsnn_data *data) {
     tdsnn_model *model = picture_model(CLASSES, TD_OP_RELU);
     tdsnn_data *unlabelled = make_data(UNLABELLED);
@@ -453,6 +497,7 @@ int main(void) {
     test_resumed(data, false, TDSNN_OPTIMISER_SGD);
     test_resumed(data, true, TDSNN_OPTIMISER_ADAMW);
     test_diverged();
+    test_teacher(data);
     test_refused(data);
     tdsnn_data_close(data);
     tdsnn_context_destroy(ctx);
