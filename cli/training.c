@@ -214,6 +214,11 @@ const cli_option cli_training_step_options[] = {
      .offset = FIELD(shift),
      .low = 0,
      .high = 10000},
+    {.kind = CLI_FLAG,
+     .name = "mixup",
+     .help = "mix each sample with another one, of which it keeps a half\n"
+             "to all",
+     .offset = FIELD(mixup)},
     {.kind = CLI_CHOICE,
      .name = "norm",
      .value = "auto|folded|live",
@@ -294,6 +299,7 @@ static tdsnn_train_options options_of(const cli_training_arguments *a) {
     o.clip = a->clip;
     o.flip = a->flip;
     o.shift = a->shift;
+    o.mixup = a->mixup;
     o.norm = (tdsnn_norm)a->norm;
     o.fixed_scales = a->fixed_scales;
     o.learn_thresholds = a->learn_thresholds;

@@ -16,7 +16,7 @@ typedef struct cli_training_arguments {
     double learning_rate, warmup, clip, sparsity, distill, temperature;
     double momentum, weight_decay; /* -1 */
     size_t holdout, limit;
-    bool resume, force, equalise, correct_biases, fixed_scales, learn_thresholds, flip;
+    bool resume, force, equalise, correct_biases, fixed_scales, learn_thresholds, flip, mixup;
 } cli_training_arguments;
 extern const cli_training_arguments cli_training_defaults;
 

@@ -60,6 +60,7 @@ typedef struct tdsnn_train_options {
     double clip;   /* gradients' largest norm; 0: no limit */
     bool flip;     /* pictures are mirrored at random */
     int shift;     /* pictures are moved by up to so many pixels at random */
+    bool mixup; /* each sample is mixed with another one, of which it keeps 1/2 to 1 [Zhang 2018] */
     tdsnn_norm norm;
     bool fixed_scales;     /* the codes' scales stay as calibrated */
     bool learn_thresholds; /* thresholds are trained one by one, not with their scale alone */
@@ -86,8 +87,8 @@ typedef struct tdsnn_train_options {
 #define TDSNN_TRAIN_OPTIONS_INIT                                                                   \
     {                                                                                              \
         sizeof(tdsnn_train_options), 0, 0, TDSNN_OPTIMISER_SGD, 0.0, 0.0, 0.0,                     \
-            TDSNN_SCHEDULE_COSINE, 0.0, 0.0, false, 0, TDSNN_NORM_AUTO, false, false, 0.0, 0.0,    \
-            NULL, 0.0, 0, 0, 0, NULL, NULL, false, false, NULL, NULL, NULL, NULL                   \
+            TDSNN_SCHEDULE_COSINE, 0.0, 0.0, false, 0, false, TDSNN_NORM_AUTO, false, false, 0.0,  \
+            0.0, NULL, 0.0, 0, 0, 0, NULL, NULL, false, false, NULL, NULL, NULL, NULL              \
     }
 
 typedef struct tdsnn_train_report {

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "base/memory.h"
 
@@ -17,11 +16,12 @@
 struct td_feed {
     td_feed_options options;
     td_shape shape;
-    size_t targets;
+    size_t samples, targets;
     uint64_t steps; /* of an epoch */
     td_batch slots[SLOTS];
     float *scratch; /* [C*H*W] */
-    size_t *order;  /* [count] the samples of epoch `shuffled`, shuffled */
+    float *other;   /* [C*H*W + targets] what is mixed in */
+    size_t *order;  /* [samples] those of epoch `shuffled`, shuffled */
     uint64_t shuffled;
     tdsnn_context *ctx; /* the thread's own, so that what fails ahead is nobody's error yet */
     pthread_t thread;
@@ -35,7 +35,8 @@ struct td_feed {
 };
 
 uint64_t td_feed_steps(const td_feed_options *options) {
-    uint64_t steps = options->count / (uint64_t)options->batch;
+    uint64_t samples = tdsnn_data_get_info(options->data).samples;
+    uint64_t steps = samples / (uint64_t)options->batch;
     return steps > 0 ? steps : 1;
 }
 
@@ -46,10 +47,11 @@ static void seed(const td_feed *feed, uint64_t epoch, uint64_t position, td_rand
 /* Fisher and Yates'. */
 static void shuffle(td_feed *feed, uint64_t epoch) {
     td_random random;
-    size_t count = feed->options.count;
     seed(feed, epoch, SHUFFLE, &random);
-    memcpy(feed->order, feed->options.indices, count * sizeof *feed->order);
-    for (size_t i = count; i > 1; i--) {
+    for (size_t i = 0; i < feed->samples; i++) {
+        feed->order[i] = i;
+    }
+    for (size_t i = feed->samples; i > 1; i--) {
         size_t j = (size_t)td_random_below(&random, i), index = feed->order[j];
         feed->order[j] = feed->order[i - 1];
         feed->order[i - 1] = index;
@@ -57,11 +59,37 @@ static void shuffle(td_feed *feed, uint64_t epoch) {
     feed->shuffled = epoch;
 }
 
+static void blend(const float *other, size_t count, float share, float *values) {
+    for (size_t i = 0; i < count; i++) {
+        values[i] = share * values[i] + (1.0f - share) * other[i];
+    }
+}
+
+/* Mixes another sample, drawn at random, into item `at` of the batch. */
+static tdsnn_status mix_in(td_feed *feed, td_random *random, size_t at, td_batch *batch) {
+    const tdsnn_data *data = feed->options.data;
+    size_t index = (size_t)td_random_below(random, feed->samples);
+    size_t size = td_shape_count(feed->shape);
+    float share = (float)(0.5 + 0.5 * td_random_uniform(random));
+    tdsnn_status status = tdsnn_data_read(feed->ctx, data, index, feed->other, &batch->others[at]);
+    if (status != TDSNN_OK) {
+        return status;
+    }
+    td_augment(&feed->options.augmentation, feed->shape, random, feed->other, feed->scratch);
+    blend(feed->other, size, share, batch->values + at * size);
+    if (batch->targets != NULL) {
+        tdsnn_data_read_targets(data, index, feed->other);
+        blend(feed->other, feed->targets, share, batch->targets + at * feed->targets);
+    }
+    batch->shares[at] = share;
+    return TDSNN_OK;
+}
+
 /* Sample `position` of the epoch as item `at` of the batch. */
 static tdsnn_status make_sample(td_feed *feed, uint64_t position, size_t at, td_batch *batch) {
     const td_feed_options *o = &feed->options;
     td_random random;
-    size_t index = feed->order[position % o->count];
+    size_t index = feed->order[position % feed->samples];
     float *values = batch->values + at * td_shape_count(feed->shape);
     tdsnn_status status = tdsnn_data_read(feed->ctx, o->data, index, values, &batch->labels[at]);
     if (status != TDSNN_OK) {
@@ -72,7 +100,7 @@ static tdsnn_status make_sample(td_feed *feed, uint64_t position, size_t at, td_
     if (batch->targets != NULL) {
         tdsnn_data_read_targets(o->data, index, batch->targets + at * feed->targets);
     }
-    return TDSNN_OK;
+    return o->augmentation.mix ? mix_in(feed, &random, at, batch) : TDSNN_OK;
 }
 
 static tdsnn_status make_batch(td_feed *feed, uint64_t step, td_batch *batch) {
@@ -126,9 +154,10 @@ tdsnn_status td_feed_next(td_feed *feed, tdsnn_context *ctx, const td_batch **ba
 }
 
 /* Moving pictures by their whole width would leave nothing of them. */
-static tdsnn_status check(tdsnn_context *ctx, const td_feed_options *o, td_shape shape) {
+static tdsnn_status check(tdsnn_context *ctx, const td_feed_options *o, size_t samples,
+                          td_shape shape) {
     const td_augmentation *a = &o->augmentation;
-    if (o->count == 0 || o->batch < 1) {
+    if (samples == 0 || o->batch < 1) {
         return td_error(ctx, TDSNN_ERR_USAGE, "no samples to train on");
     }
     if ((a->flip || a->shift != 0) && shape.h == 1 && shape.w == 1) {
@@ -151,16 +180,21 @@ static bool allocate(td_feed *feed, tdsnn_context *ctx) {
         td_error(ctx, TDSNN_ERR_RUNTIME, "no memory for batches of %zu samples", batch);
         return false;
     }
+    bool mix = feed->options.augmentation.mix;
     feed->scratch = td_alloc(ctx, size, sizeof *feed->scratch);
-    feed->order = td_alloc(ctx, feed->options.count, sizeof *feed->order);
-    bool complete = feed->scratch != NULL && feed->order != NULL;
+    feed->other = td_alloc(ctx, size + feed->targets, sizeof *feed->other);
+    feed->order = td_alloc(ctx, feed->samples, sizeof *feed->order);
+    bool complete = feed->scratch != NULL && feed->other != NULL && feed->order != NULL;
     for (int i = 0; complete && i < SLOTS; i++) {
         td_batch *slot = &feed->slots[i];
         slot->values = td_alloc(ctx, values, sizeof *slot->values);
         slot->labels = td_alloc(ctx, batch, sizeof *slot->labels);
         slot->targets = targets == 0 ? NULL : td_alloc(ctx, targets, sizeof *slot->targets);
-        complete =
-            slot->values != NULL && slot->labels != NULL && (targets == 0 || slot->targets != NULL);
+        slot->others = mix ? td_alloc(ctx, batch, sizeof *slot->others) : NULL;
+        slot->shares = mix ? td_alloc(ctx, batch, sizeof *slot->shares) : NULL;
+        complete = slot->values != NULL && slot->labels != NULL &&
+                   (targets == 0 || slot->targets != NULL) &&
+                   (!mix || (slot->others != NULL && slot->shares != NULL));
     }
     return complete;
 }
@@ -181,7 +215,7 @@ tdsnn_status td_feed_create(tdsnn_context *ctx, const td_feed_options *options, 
                             td_feed **feed) {
     tdsnn_data_info info = tdsnn_data_get_info(options->data);
     td_shape shape = {.c = info.shape[0], .h = info.shape[1], .w = info.shape[2]};
-    tdsnn_status status = check(ctx, options, shape);
+    tdsnn_status status = check(ctx, options, info.samples, shape);
     if (status != TDSNN_OK) {
         return status;
     }
@@ -191,6 +225,7 @@ tdsnn_status td_feed_create(tdsnn_context *ctx, const td_feed_options *options, 
     }
     f->options = *options;
     f->shape = shape;
+    f->samples = info.samples;
     f->targets = info.targets;
     f->steps = td_feed_steps(options);
     f->first = first;
@@ -224,8 +259,11 @@ void td_feed_destroy(td_feed *feed) {
         td_free(feed->slots[i].values);
         td_free(feed->slots[i].labels);
         td_free(feed->slots[i].targets);
+        td_free(feed->slots[i].others);
+        td_free(feed->slots[i].shares);
     }
     td_free(feed->scratch);
+    td_free(feed->other);
     td_free(feed->order);
     tdsnn_context_destroy(feed->ctx);
     td_free(feed);

@@ -12,12 +12,12 @@ typedef struct td_augmentation {
     bool flip; /* left and right change places, with probability 1/2 */
     int shift; /* moved by up to so many pixels along either axis: what padding by as many and
                 * cropping at random does; an axis of one pixel stays */
+    bool mix;  /* with another sample of the data, of which it keeps 1/2 to 1, uniformly: mixup
+                * [Zhang 2018] with its alpha at 1 */
 } td_augmentation;
 
 typedef struct td_feed_options {
     const tdsnn_data *data;
-    const size_t *indices; /* [count] the samples of the data that are trained on */
-    size_t count;
     int batch; /* samples of a step; the last, smaller one of an epoch is left out, but
                 * for data smaller than a batch, whose samples then repeat */
     uint64_t seed;
@@ -28,7 +28,9 @@ typedef struct td_feed_options {
 typedef struct td_batch {
     float *values;  /* [batch][C][H][W], scaled and augmented, not normalised */
     int *labels;    /* [batch]; -1 if unlabelled */
-    float *targets; /* [batch][targets] of the data; NULL if there are none */
+    float *targets; /* [batch][targets] of the data, mixed likewise; NULL if there are none */
+    int *others;    /* [batch] labels of what was mixed in; NULL if nothing is mixed */
+    float *shares;  /* [batch] what samples keep then; NULL likewise */
 } td_batch;
 
 typedef struct td_feed td_feed;
@@ -37,7 +39,7 @@ typedef struct td_feed td_feed;
  * td_feed_steps long). What a step's batch is depends on the options and its number alone, so that
  * training goes on anywhere as if it had never stopped.
  * Errors: TDSNN_ERR_USAGE (no samples; a shift or flip of flat values, a shift as wide as the
- * pictures), TDSNN_ERR_RUNTIME. Data and indices must outlive it. Memory: td_feed_destroy. */
+ * pictures), TDSNN_ERR_RUNTIME. The data must outlive it. Memory: td_feed_destroy. */
 tdsnn_status td_feed_create(tdsnn_context *ctx, const td_feed_options *options, uint64_t first,
                             td_feed **feed);
 /* At any time: waits for the sample being read, not for the batch. NULL is fine. */

@@ -81,6 +81,11 @@ static bool is_right(const float *z, size_t width, int label) {
     return true;
 }
 
+static double add_class(const float *z, size_t width, int label, double weight, double *gradient) {
+    return width == 1 ? add_alone(z[0], label, weight, gradient)
+                      : add_label(z, width, label, weight, gradient);
+}
+
 /* One sample's loss; its gradient is added. */
 static double sample_loss(const td_aim *aim, size_t n, const float *z, size_t width,
                           double *gradient, uint64_t *correct) {
@@ -95,8 +100,11 @@ static double sample_loss(const td_aim *aim, size_t n, const float *z, size_t wi
     }
     if (aim->labels != NULL && aim->labels[n] >= 0) {
         *correct += is_right(z, width, aim->labels[n]);
-        loss += width == 1 ? add_alone(z[0], aim->labels[n], own, gradient)
-                           : add_label(z, width, aim->labels[n], own, gradient);
+        double share = aim->others == NULL ? 1.0 : (double)aim->shares[n];
+        loss += add_class(z, width, aim->labels[n], share * own, gradient);
+        if (aim->others != NULL) {
+            loss += add_class(z, width, aim->others[n], (1.0 - share) * own, gradient);
+        }
     }
     if (teacher == NULL) {
         return loss;

@@ -7,6 +7,8 @@
 /* What the outputs of one shard are compared with. */
 typedef struct td_aim {
     const int *labels;    /* [samples], -1: unlabelled; or NULL */
+    const int *others;    /* [samples] labels of what was mixed in; or NULL */
+    const float *shares;  /* [samples] of the loss that is labels' then, the rest is others' */
     const float *targets; /* [samples][outputs]; or NULL */
     const float
         *teacher;   /* [samples][outputs] of the network whose outputs are to be met; or NULL */

@@ -258,6 +258,7 @@ static void describe_settings(job *j, const td_graph *graph) {
     add_setting(j, "clip", o->clip);
     add_setting(j, "flip", o->flip);
     add_setting(j, "shift", o->shift);
+    add_setting(j, "mixup", o->mixup);
     add_setting(j, "norm", o->norm);
     add_setting(j, "fixed-scales", o->fixed_scales);
     add_setting(j, "learn-thresholds", o->learn_thresholds);

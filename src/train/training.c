@@ -6,16 +6,17 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "convert/samples.h"
 #include "data/normalise.h"
 #include "dense/dense.h"
 #include "network/model.h"
 #include "train/checkpoint.h"
 #include "train/feed.h"
+#include "train/held_out.h"
 #include "train/log.h"
 #include "train/loss.h"
 #include "train/optimiser.h"
 #include "train/tape.h"
+#include "train/train_state.h"
 
 /* How fast running means and variances follow the batches. */
 #define NORM_MOMENTUM 0.1f
@@ -42,12 +43,6 @@ typedef struct shard {
     uint64_t correct, spikes;
 } shard;
 
-/* Sums over the steps of an epoch. */
-typedef struct sums {
-    double loss, cost, seconds;
-    uint64_t samples, correct, spikes;
-} sums;
-
 /* Values and norms at one moment. */
 typedef struct snapshot {
     float *values, *mean, *variance;
@@ -62,7 +57,6 @@ struct td_training {
     td_dense_plan *teacher;
     td_feed_options samples_fed;
     td_feed *feed;
-    size_t *order;        /* [train samples] */
     tdsnn_data_info info; /* of the training samples */
     int samples;          /* of a shard */
     int shard_count, worker_count;
@@ -71,15 +65,13 @@ struct td_training {
     size_t outputs, inputs;
     double *squares; /* [chunks] */
     const td_batch *batch;
-    uint64_t step, steps, steps_per_epoch;
+    td_train_state state;
+    uint64_t steps, steps_per_epoch;
     double rate;
-    sums epoch;
     snapshot best;
-    float *wanted; /* [held-out samples][outputs] of the teacher */
-    double best_score, start_percent, source_percent;
-    tdsnn_epoch best_epoch;
+    td_held_out held_out;
     td_train_log *log;
-    double started, saved, seconds_before; /* of runs that were resumed */
+    double started, saved; /* when: as if it had never stopped */
     bool save_failed;
 };
 
@@ -131,24 +123,14 @@ static worker *worker_of(td_training *t, size_t shard_index, int thread) {
     return &t->workers[by_shard ? shard_index : (size_t)thread];
 }
 
-static tdsnn_status plan_feed(td_training *t) {
-    size_t count = tdsnn_data_get_info(t->setup->train).samples;
-    t->order = td_alloc(t->ctx, count, sizeof *t->order);
-    if (t->order == NULL) {
-        return TDSNN_ERR_RUNTIME;
-    }
-    for (size_t i = 0; i < count; i++) {
-        t->order[i] = i;
-    }
-    t->samples_fed = (td_feed_options){.data = t->setup->train,
-                                       .indices = t->order,
-                                       .count = count,
-                                       .batch = t->options->batch,
-                                       .seed = t->options->seed,
-                                       .augmentation = {t->options->flip, t->options->shift}};
+static void plan_feed(td_training *t) {
+    t->samples_fed =
+        (td_feed_options){.data = t->setup->train,
+                          .batch = t->options->batch,
+                          .seed = t->options->seed,
+                          .augmentation = {t->options->flip, t->options->shift, t->options->mixup}};
     t->steps_per_epoch = td_feed_steps(&t->samples_fed);
     t->steps = t->steps_per_epoch * (uint64_t)t->options->epochs;
-    return TDSNN_OK;
 }
 
 static tdsnn_status snapshot_create(td_training *t, snapshot *s) {
@@ -252,126 +234,15 @@ static tdsnn_status start_norms(td_training *t) {
     return status;
 }
 
-/* -------------------------------------------------------------------------------------- held out
- */
-
-/* Labels, targets and outputs of the samples held out: how right they are. */
-static tdsnn_status judge(td_training *t, const float *logits, size_t count, double *percent,
-                          double *loss) {
-    tdsnn_data_info info = tdsnn_data_get_info(t->setup->held_out);
-    float *values = td_alloc(t->ctx, t->inputs, sizeof *values);
-    float *gradient = td_alloc(t->ctx, t->outputs, sizeof *gradient);
-    float *targets = td_alloc(t->ctx, t->outputs, sizeof *targets);
-    uint64_t right = 0;
-    double sum = 0.0;
-    tdsnn_status status =
-        values == NULL || gradient == NULL || targets == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
-    for (size_t i = 0; i < count && status == TDSNN_OK; i++) {
-        int label;
-        uint64_t correct;
-        status = tdsnn_data_read(t->ctx, t->setup->held_out, i, values, &label);
-        td_aim aim = {.values = t->setup->values,
-                      .labels = &label,
-                      .distill = t->options->distill,
-                      .temperature = t->options->temperature};
-        if (t->options->distill > 0.0) {
-            aim.teacher = t->wanted + i * t->outputs;
-        }
-        if (t->setup->inputs_are_targets) {
-            td_data_normalise(&info, values);
-            aim.targets = values;
-        } else if (info.targets > 0) {
-            tdsnn_data_read_targets(t->setup->held_out, i, targets);
-            aim.targets = targets;
-        }
-        sum += td_loss(&aim, logits + i * t->outputs, 1, t->outputs, 1, t->workers[0].scratch,
-                       gradient, &correct);
-        right += correct;
-    }
-    td_free(values);
-    td_free(gradient);
-    td_free(targets);
-    *loss = sum / (double)count;
-    *percent = t->setup->values || !info.labelled ? NAN : 100.0 * (double)right / (double)count;
-    return status;
-}
-
-/* The outputs of a graph on the samples held out, of a coded one by the engine it is for:
- * [samples][outputs]. Memory: td_free. */
-static tdsnn_status run_held_out(td_training *t, const td_graph *graph, float **logits) {
-    size_t count = tdsnn_data_get_info(t->setup->held_out).samples;
-    td_samples samples = {.data = t->setup->held_out, .count = count};
-    samples.indices = td_alloc(t->ctx, count, sizeof *samples.indices);
-    float *made = td_alloc(t->ctx, count * t->outputs, sizeof *made);
-    tdsnn_status status = samples.indices == NULL || made == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
-    for (size_t i = 0; i < count && status == TDSNN_OK; i++) {
-        samples.indices[i] = i;
-    }
-    if (status == TDSNN_OK) {
-        status = td_graph_is_spiking(graph) ? td_spiking_logits(t->ctx, graph, &samples, made)
-                                            : td_plain_logits(t->ctx, graph, &samples, made);
-    }
-    td_samples_free(&samples);
-    if (status != TDSNN_OK) {
-        td_free(made);
-        return status;
-    }
-    *logits = made;
-    return TDSNN_OK;
-}
-
-/* Judges the network as it would be written now. */
-static tdsnn_status evaluate(td_training *t, double *percent, double *loss) {
-    size_t count = tdsnn_data_get_info(t->setup->held_out).samples;
-    td_graph *graph = NULL;
-    float *logits = NULL;
-    tdsnn_status status = td_learner_export(t->ctx, t->learner, &graph);
-    status = status != TDSNN_OK ? status : run_held_out(t, graph, &logits);
-    status = status != TDSNN_OK ? status : judge(t, logits, count, percent, loss);
-    td_graph_destroy(graph);
-    td_free(logits);
-    return status;
-}
-
-static tdsnn_status judge_teacher(td_training *t) {
-    size_t count = tdsnn_data_get_info(t->setup->held_out).samples;
-    double loss;
-    tdsnn_status status = run_held_out(t, t->setup->teacher, &t->wanted);
-    return status != TDSNN_OK ? status : judge(t, t->wanted, count, &t->source_percent, &loss);
-}
-
 /* ----------------------------------------------------------------------------------- checkpoints
  */
 
-enum { STATE_NUMBERS = 24, STATE_ARRAYS = 8 };
+enum { STATE_ARRAYS = 8 };
 
 /* Everything that the next step depends on, pointing into the training; numbers are copied. */
 static td_state describe_state(td_training *t, td_state_number *numbers, td_state_array *arrays) {
     const td_learner *l = t->learner;
-    const tdsnn_epoch *b = &t->best_epoch;
-    const td_state_number all[] = {
-        {"step", (double)t->step},
-        {"seconds", t->seconds_before + td_now() - t->started},
-        {"start_percent", t->start_percent},
-        {"epoch_loss", t->epoch.loss},
-        {"epoch_cost", t->epoch.cost},
-        {"epoch_seconds", t->epoch.seconds},
-        {"epoch_samples", (double)t->epoch.samples},
-        {"epoch_correct", (double)t->epoch.correct},
-        {"epoch_spikes", (double)t->epoch.spikes},
-        {"best_score", t->best_score},
-        {"best_epoch", (double)b->epoch},
-        {"best_step", (double)b->step},
-        {"best_loss", b->loss},
-        {"best_train_percent", b->train_percent},
-        {"best_held_out_percent", b->held_out_percent},
-        {"best_held_out_loss", b->held_out_loss},
-        {"best_spikes_per_neuron", b->spikes_per_neuron},
-        {"best_learning_rate", b->learning_rate},
-        {"best_images_per_second", b->images_per_second},
-        {"best_seconds", b->seconds},
-    };
-    const td_state_array lists[] = {
+    const td_state_array lists[STATE_ARRAYS] = {
         {"values", l->values, l->count},
         {"moments", t->optimiser.first, l->count},
         {"norm_mean", l->mean, l->norm_channels},
@@ -382,34 +253,14 @@ static td_state describe_state(td_training *t, td_state_number *numbers, td_stat
         {"squares", t->optimiser.second, l->count},
     };
     int second = t->optimiser.second != NULL; /* the last one */
-    memcpy(numbers, all, sizeof all);
+    t->state.seconds = td_now() - t->started;
+    td_train_state_write(&t->state, numbers);
     memcpy(arrays, lists, sizeof lists);
     return (td_state){.settings = t->setup->settings,
                       .arrays = arrays,
                       .array_count = STATE_ARRAYS - 1 + second,
                       .numbers = numbers,
-                      .number_count = (int)(sizeof all / sizeof all[0])};
-}
-
-static void adopt_numbers(td_training *t, const td_state_number *n) {
-    t->step = (uint64_t)n[0].value;
-    t->seconds_before = n[1].value;
-    t->start_percent = n[2].value;
-    t->epoch = (sums){n[3].value,           n[4].value,           n[5].value,
-                      (uint64_t)n[6].value, (uint64_t)n[7].value, (uint64_t)n[8].value};
-    t->best_score = n[9].value;
-    t->best_epoch = (tdsnn_epoch){.epoch = (int)n[10].value,
-                                  .epochs = t->options->epochs,
-                                  .step = (uint64_t)n[11].value,
-                                  .loss = n[12].value,
-                                  .train_percent = n[13].value,
-                                  .held_out_percent = n[14].value,
-                                  .held_out_loss = n[15].value,
-                                  .spikes_per_neuron = n[16].value,
-                                  .learning_rate = n[17].value,
-                                  .images_per_second = n[18].value,
-                                  .seconds = n[19].value,
-                                  .best = true};
+                      .number_count = TD_TRAIN_STATE_NUMBERS};
 }
 
 /* A disk that is full is no reason to lose the work: training goes on, and the next one may do. */
@@ -417,7 +268,7 @@ static void save_checkpoint(td_training *t) {
     if (t->options->checkpoint == NULL) {
         return;
     }
-    td_state_number numbers[STATE_NUMBERS];
+    td_state_number numbers[TD_TRAIN_STATE_NUMBERS];
     td_state_array arrays[STATE_ARRAYS];
     td_state state = describe_state(t, numbers, arrays);
     tdsnn_context *own = tdsnn_context_create(); /* for an error besides the one that ends it all */
@@ -433,7 +284,7 @@ static void save_checkpoint(td_training *t) {
 }
 
 static tdsnn_status resume(td_training *t) {
-    td_state_number numbers[STATE_NUMBERS];
+    td_state_number numbers[TD_TRAIN_STATE_NUMBERS];
     td_state_array arrays[STATE_ARRAYS];
     td_state state = describe_state(t, numbers, arrays);
     tdsnn_status status = td_checkpoint_load(t->ctx, t->options->checkpoint, &state);
@@ -444,7 +295,7 @@ static tdsnn_status resume(td_training *t) {
         return td_error(t->ctx, TDSNN_ERR_INPUT, "%s: its step is %g, of %llu",
                         t->options->checkpoint, numbers[0].value, (unsigned long long)t->steps);
     }
-    adopt_numbers(t, numbers);
+    td_train_state_read(numbers, t->options->epochs, &t->state);
     return td_learner_update_codes(t->ctx, t->learner);
 }
 
@@ -456,6 +307,8 @@ static td_aim aim_of(td_training *t, worker *w, size_t first) {
     const tdsnn_train_options *o = t->options;
     const td_batch *b = t->batch;
     td_aim aim = {.labels = b->labels + first,
+                  .others = b->others == NULL ? NULL : b->others + first,
+                  .shares = b->shares == NULL ? NULL : b->shares + first,
                   .distill = o->distill,
                   .temperature = o->temperature,
                   .values = t->setup->values};
@@ -546,19 +399,19 @@ static tdsnn_status add_step(td_training *t, double square, double seconds) {
     for (int i = 0; i < t->shard_count; i++) {
         const shard *s = &t->shards[i];
         loss += s->loss;
-        t->epoch.cost += s->cost;
-        t->epoch.correct += s->correct;
-        t->epoch.spikes += s->spikes;
+        t->state.epoch.cost += s->cost;
+        t->state.epoch.correct += s->correct;
+        t->state.epoch.spikes += s->spikes;
     }
     if (!isfinite(loss) || !isfinite(square)) {
         return td_error(t->ctx, TDSNN_ERR_RUNTIME,
                         "the loss of step %llu is no number any more: try a smaller learning rate "
                         "than %g, a warm-up, or a limit on the gradients",
-                        (unsigned long long)t->step + 1, t->options->learning_rate);
+                        (unsigned long long)t->state.step + 1, t->options->learning_rate);
     }
-    t->epoch.loss += loss;
-    t->epoch.samples += (uint64_t)t->options->batch;
-    t->epoch.seconds += seconds;
+    t->state.epoch.loss += loss;
+    t->state.epoch.samples += (uint64_t)t->options->batch;
+    t->state.epoch.seconds += seconds;
     return TDSNN_OK;
 }
 
@@ -576,15 +429,26 @@ static tdsnn_status run_step(td_training *t) {
         return status;
     }
     uint64_t warmup = (uint64_t)(o->warmup * (double)t->steps_per_epoch);
-    t->rate = td_learning_rate(o->schedule, o->learning_rate, t->step, t->steps, warmup);
-    td_optimiser_step(&t->optimiser, t->learner, t->shards[0].gradients, t->rate, t->step);
+    t->rate = td_learning_rate(o->schedule, o->learning_rate, t->state.step, t->steps, warmup);
+    td_optimiser_step(&t->optimiser, t->learner, t->shards[0].gradients, t->rate, t->state.step);
     follow_norms(t);
-    t->step++;
+    t->state.step++;
     return td_learner_update_codes(t->ctx, t->learner);
 }
 
 /* ----------------------------------------------------------------------------------------- epoch
  */
+
+/* Judges the network as it would be written now. */
+static tdsnn_status judge(td_training *t, double *percent, double *loss) {
+    td_graph *graph = NULL;
+    tdsnn_status status = td_learner_export(t->ctx, t->learner, &graph);
+    if (status == TDSNN_OK) {
+        status = td_held_out_judge(t->ctx, &t->held_out, graph, percent, loss);
+    }
+    td_graph_destroy(graph);
+    return status;
+}
 
 /* Keeps the network as it is now, and gives it to the caller. */
 static tdsnn_status offer_best(td_training *t) {
@@ -607,38 +471,38 @@ static tdsnn_status offer_best(td_training *t) {
 }
 
 static tdsnn_epoch describe_epoch(const td_training *t) {
-    const sums *e = &t->epoch;
+    const td_epoch_sums *e = &t->state.epoch;
     double neurons = (double)td_tape_neurons(t->workers[0].tape) / t->samples;
     bool labelled = !t->setup->values && tdsnn_data_get_info(t->setup->train).labelled;
     double samples = (double)e->samples;
-    return (tdsnn_epoch){.epoch = (int)(t->step / t->steps_per_epoch),
+    return (tdsnn_epoch){.epoch = (int)(t->state.step / t->steps_per_epoch),
                          .epochs = t->options->epochs,
-                         .step = t->step,
+                         .step = t->state.step,
                          .loss = e->loss / samples,
                          .train_percent = labelled ? 100.0 * (double)e->correct / samples : NAN,
                          .spikes_per_neuron =
                              neurons > 0.0 ? (double)e->spikes / (neurons * samples) : 0.0,
                          .learning_rate = t->rate,
                          .images_per_second = samples / e->seconds,
-                         .seconds = t->seconds_before + td_now() - t->started};
+                         .seconds = td_now() - t->started};
 }
 
 static tdsnn_status end_epoch(td_training *t) {
     tdsnn_epoch epoch = describe_epoch(t);
-    tdsnn_status status = evaluate(t, &epoch.held_out_percent, &epoch.held_out_loss);
+    tdsnn_status status = judge(t, &epoch.held_out_percent, &epoch.held_out_loss);
     if (status != TDSNN_OK) {
         return status;
     }
     double score =
         isnan(epoch.held_out_percent) ? -epoch.held_out_loss : epoch.held_out_percent / 100.0;
-    score -= t->epoch.cost / (double)(t->steps_per_epoch);
-    epoch.best = t->best_epoch.epoch == 0 || score >= t->best_score;
+    score -= t->state.epoch.cost / (double)(t->steps_per_epoch);
+    epoch.best = t->state.best.epoch == 0 || score >= t->state.best_score;
     if (epoch.best) {
-        t->best_score = score;
-        t->best_epoch = epoch;
+        t->state.best_score = score;
+        t->state.best = epoch;
         status = offer_best(t);
     }
-    t->epoch = (sums){0};
+    t->state.epoch = (td_epoch_sums){0};
     td_train_log_add(t->log, &epoch);
     if (t->options->on_epoch != NULL) {
         t->options->on_epoch(t->options->on_epoch_user, &epoch);
@@ -649,21 +513,21 @@ static tdsnn_status end_epoch(td_training *t) {
 
 static tdsnn_status tell_progress(td_training *t) {
     char what[96];
-    uint64_t epoch = t->step / t->steps_per_epoch + 1;
+    uint64_t epoch = t->state.step / t->steps_per_epoch + 1;
     int used = snprintf(what, sizeof what, "training, epoch %llu of %d", (unsigned long long)epoch,
                         t->options->epochs);
-    if (t->epoch.samples > 0) {
+    if (t->state.epoch.samples > 0) {
         snprintf(what + used, sizeof what - (size_t)used, ", loss %.4f",
-                 t->epoch.loss / (double)t->epoch.samples);
+                 t->state.epoch.loss / (double)t->state.epoch.samples);
     }
-    return td_progress(t->ctx, what, t->step, t->steps);
+    return td_progress(t->ctx, what, t->state.step, t->steps);
 }
 
 static tdsnn_status run_steps(td_training *t) {
     tdsnn_status status = TDSNN_OK;
-    while (t->step < t->steps && status == TDSNN_OK) {
+    while (t->state.step < t->steps && status == TDSNN_OK) {
         status = run_step(t);
-        if (status == TDSNN_OK && t->step % t->steps_per_epoch == 0) {
+        if (status == TDSNN_OK && t->state.step % t->steps_per_epoch == 0) {
             status = end_epoch(t);
         } else if (status == TDSNN_OK && td_now() - t->saved > CHECKPOINT_SECONDS) {
             save_checkpoint(t);
@@ -676,8 +540,9 @@ static tdsnn_status run_steps(td_training *t) {
 }
 
 tdsnn_status td_training_run(td_training *t) {
-    t->started = t->saved = td_now();
-    tdsnn_status status = td_feed_create(t->ctx, &t->samples_fed, t->step, &t->feed);
+    t->saved = td_now();
+    t->started = t->saved - t->state.seconds;
+    tdsnn_status status = td_feed_create(t->ctx, &t->samples_fed, t->state.step, &t->feed);
     status = status != TDSNN_OK ? status : run_steps(t);
     if (status == TDSNN_ERR_CANCELLED) {
         save_checkpoint(t);
@@ -698,8 +563,8 @@ static tdsnn_status build(td_training *t) {
     t->outputs = td_shape_count(graph->nodes[td_graph_logits(graph)].shape);
     t->samples = o->batch < TD_SHARD ? o->batch : TD_SHARD;
     t->shard_count = o->batch / t->samples;
-    t->best_score = -INFINITY;
-    t->start_percent = t->source_percent = NAN;
+    t->state.best_score = -INFINITY;
+    t->state.start_percent = NAN;
     tdsnn_status status = td_learner_create(
         ctx, graph, &(td_learner_options){setup->live_norms, o->fixed_scales, o->learn_thresholds},
         &t->learner);
@@ -719,7 +584,8 @@ static tdsnn_status build(td_training *t) {
     status = status != TDSNN_OK ? status : snapshot_create(t, &t->best);
     if (status == TDSNN_OK) {
         t->squares = td_alloc(ctx, chunk_count(t), sizeof *t->squares);
-        status = t->squares == NULL ? TDSNN_ERR_RUNTIME : plan_feed(t);
+        status = t->squares == NULL ? TDSNN_ERR_RUNTIME : TDSNN_OK;
+        plan_feed(t);
     }
     status = status != TDSNN_OK ? status : start_norms(t);
     return status;
@@ -740,15 +606,15 @@ static tdsnn_status check_checkpoint(const td_training *t) {
 static tdsnn_status begin(td_training *t) {
     const tdsnn_train_options *o = t->options;
     tdsnn_status status = check_checkpoint(t);
-    status = status != TDSNN_OK || t->setup->teacher == NULL ? status : judge_teacher(t);
+    status = status != TDSNN_OK ? status : td_held_out_fill(t->ctx, t->setup, &t->held_out);
     if (status == TDSNN_OK && o->resume) {
         status = resume(t);
     } else if (status == TDSNN_OK && !t->setup->fresh) {
         double loss;
-        status = evaluate(t, &t->start_percent, &loss);
+        status = judge(t, &t->state.start_percent, &loss);
     }
     if (status == TDSNN_OK) {
-        int done = o->resume ? (int)(t->step / t->steps_per_epoch) : -1;
+        int done = o->resume ? (int)(t->state.step / t->steps_per_epoch) : -1;
         status = td_train_log_open(t->ctx, o->log, done, o->force, &t->log);
     }
     return status;
@@ -799,14 +665,13 @@ void td_training_destroy(td_training *t) {
     td_free(t->workers);
     td_free(t->shards);
     td_free(t->squares);
-    td_free(t->wanted);
-    td_free(t->order);
+    td_held_out_free(&t->held_out);
     td_free(t);
 }
 
 tdsnn_status td_training_best(td_training *t, td_graph **graph) {
     *graph = NULL;
-    if (t->best_epoch.epoch == 0) {
+    if (t->state.best.epoch == 0) {
         return TDSNN_OK;
     }
     tdsnn_status status = put_snapshot(t->ctx, &t->best, t->learner);
@@ -814,12 +679,12 @@ tdsnn_status td_training_best(td_training *t, td_graph **graph) {
 }
 
 void td_training_report(const td_training *t, tdsnn_train_report *report) {
-    report->epochs = (int)(t->step / t->steps_per_epoch);
+    report->epochs = (int)(t->state.step / t->steps_per_epoch);
     report->train_samples = tdsnn_data_get_info(t->setup->train).samples;
     report->held_out_samples = tdsnn_data_get_info(t->setup->held_out).samples;
-    report->best = t->best_epoch;
-    report->start_percent = t->start_percent;
-    report->source_percent = t->source_percent;
+    report->best = t->state.best;
+    report->start_percent = t->state.start_percent;
+    report->source_percent = t->held_out.teacher_percent;
     report->parameters = t->learner->count;
     report->batch = t->options->batch;
     report->learning_rate = t->options->learning_rate;

@@ -268,13 +268,12 @@ static tdsnn_status eval_pictures(tdsnn_context *ctx) {
 
 /* Batches of pictures, moved and mirrored. */
 static tdsnn_status feed(tdsnn_context *ctx) {
-    const size_t indices[] = {2, 0};
     tdsnn_data *data = NULL;
     td_feed *made = NULL;
     const td_batch *batch;
     tdsnn_status status = open_data(ctx, "random:3", &data);
     if (status == TDSNN_OK) {
-        td_feed_options options = {.data = data, .indices = indices, .count = 2, .batch = 2};
+        td_feed_options options = {.data = data, .batch = 2};
         options.augmentation = (td_augmentation){.flip = true, .shift = 1};
         status = td_feed_create(ctx, &options, 3, &made);
     }

@@ -1,9 +1,11 @@
 #include "train/feed.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/context.h"
 #include "data/array_writer.h"
+#include "data/subset.h"
 #include "pillow_golden.h"
 #include "scratch.h"
 #include "tap.h"
@@ -21,21 +23,26 @@ static tdsnn_data *open_data(tdsnn_context *ctx, const char *spec) {
     return data;
 }
 
-/* Every third sample of the glyphs. */
-static td_feed_options options_on(const tdsnn_data *data) {
-    static size_t indices[COUNT];
-    for (size_t i = 0; i < COUNT; i++) {
+/* Every third of the first samples, `count` of them. */
+static tdsnn_data *thirds(tdsnn_context *ctx, const tdsnn_data *data, size_t count) {
+    size_t indices[COUNT];
+    tdsnn_data *subset = NULL;
+    for (size_t i = 0; i < count; i++) {
         indices[i] = 3 * i;
     }
-    return (td_feed_options){
-        .data = data, .indices = indices, .count = COUNT, .batch = BATCH, .seed = 5};
+    td_data_subset(ctx, data, indices, count, &subset);
+    return subset;
+}
+
+static td_feed_options options_on(const tdsnn_data *data) {
+    return (td_feed_options){.data = data, .batch = BATCH, .seed = 5};
 }
 
 /* Which of the samples this is, or -1. */
 static int sample_of(tdsnn_context *ctx, const td_feed_options *o, const float *values) {
     float other[PIXELS];
-    for (size_t i = 0; i < o->count; i++) {
-        tdsnn_data_read(ctx, o->data, o->indices[i], other, NULL);
+    for (size_t i = 0; i < tdsnn_data_get_info(o->data).samples; i++) {
+        tdsnn_data_read(ctx, o->data, i, other, NULL);
         if (memcmp(values, other, sizeof other) == 0) {
             return (int)i;
         }
@@ -55,7 +62,7 @@ static bool read_epoch(tdsnn_context *ctx, const td_feed_options *o, td_feed *fe
             float values[PIXELS];
             right = which >= 0 && !seen[which];
             if (right) {
-                tdsnn_data_read(ctx, o->data, o->indices[which], values, &label);
+                tdsnn_data_read(ctx, o->data, (size_t)which, values, &label);
                 right = batch->labels[i] == label;
                 seen[which] = true;
                 order[step * BATCH + i] = which;
@@ -92,6 +99,68 @@ static void test_epochs(tdsnn_context *ctx, const tdsnn_data *data) {
     td_feed_destroy(feed);
 }
 
+/* The share of the sample that a mixture keeps if it is one of these two; -1 if it is not. */
+static double share_of(const float *mixed, const float *own, const float *other) {
+    double along = 0.0, square = 0.0, off = 0.0;
+    for (int i = 0; i < PIXELS; i++) {
+        double apart = (double)own[i] - (double)other[i];
+        along += ((double)mixed[i] - (double)other[i]) * apart;
+        square += apart * apart;
+    }
+    double share = square == 0.0 ? 1.0 : along / square;
+    for (int i = 0; i < PIXELS; i++) {
+        double wanted = share * (double)own[i] + (1.0 - share) * (double)other[i];
+        off = fmax(off, fabs(wanted - (double)mixed[i]));
+    }
+    return off < 1e-5 ? share : -1.0;
+}
+
+/* Item `at` as a mixture of two samples, the first of which is `own`, with labels and share. */
+static bool is_mixture(tdsnn_context *ctx, const tdsnn_data *data, const td_batch *batch, int at,
+                       size_t own) {
+    float first[PIXELS], second[PIXELS];
+    int label, other;
+    tdsnn_data_read(ctx, data, own, first, &label);
+    for (size_t i = 0; i < COUNT; i++) {
+        tdsnn_data_read(ctx, data, i, second, &other);
+        double share = share_of(batch->values + at * PIXELS, first, second);
+        bool whole = i == own && share >= 0.0;
+        if ((whole || fabs(share - (double)batch->shares[at]) < 1e-5) &&
+            batch->labels[at] == label && batch->others[at] == other) {
+            return batch->shares[at] >= 0.5f && batch->shares[at] <= 1.0f;
+        }
+    }
+    return false;
+}
+
+static void test_mix(tdsnn_context *ctx, const tdsnn_data *data) {
+    td_feed_options o = options_on(data);
+    td_feed *plain, *mixed;
+    const td_batch *own, *batch;
+    int right = 0;
+    float least = 1.0f, most = 0.0f;
+    td_feed_create(ctx, &o, 0, &plain);
+    o.augmentation.mix = true;
+    td_feed_create(ctx, &o, 0, &mixed);
+    for (int step = 0; step < STEPS; step++) {
+        td_feed_next(plain, ctx, &own);
+        td_feed_next(mixed, ctx, &batch);
+        for (int i = 0; i < BATCH; i++) {
+            int which = sample_of(ctx, &o, own->values + i * PIXELS);
+            right += is_mixture(ctx, data, batch, i, (size_t)which);
+            least = fminf(least, batch->shares[i]);
+            most = fmaxf(most, batch->shares[i]);
+        }
+    }
+    ok(right == STEPS * BATCH, "mixed with another sample, the labels of both: %d of %d", right,
+       STEPS * BATCH);
+    ok(least < 0.6f && most > 0.9f, "of themselves samples keep %.2f to %.2f", (double)least,
+       (double)most);
+    ok(own->others == NULL && own->shares == NULL, "unless they are not mixed");
+    td_feed_destroy(plain);
+    td_feed_destroy(mixed);
+}
+
 /* A feed from each step on gives what one from the first on does. */
 static void test_resumed(tdsnn_context *ctx, const tdsnn_data *data) {
     enum { MOST = 3 * STEPS };
@@ -100,7 +169,7 @@ static void test_resumed(tdsnn_context *ctx, const tdsnn_data *data) {
     td_feed_options o = options_on(data);
     td_feed *feed;
     const td_batch *batch;
-    o.augmentation = (td_augmentation){.flip = true, .shift = 3};
+    o.augmentation = (td_augmentation){.flip = true, .shift = 3, .mix = true};
     td_feed_create(ctx, &o, 0, &feed);
     for (int step = 0; step < MOST; step++) {
         td_feed_next(feed, ctx, &batch);
@@ -121,11 +190,11 @@ static void test_resumed(tdsnn_context *ctx, const tdsnn_data *data) {
 }
 
 static void test_small(tdsnn_context *ctx, const tdsnn_data *data) {
-    td_feed_options o = options_on(data);
+    tdsnn_data *few = thirds(ctx, data, 3);
+    td_feed_options o = options_on(few);
     td_feed *feed;
     const td_batch *batch;
     int times[3] = {0};
-    o.count = 3;
     ok(td_feed_steps(&o) == 1, "less than a batch is one step");
     td_feed_create(ctx, &o, 2, &feed);
     td_feed_next(feed, ctx, &batch);
@@ -136,6 +205,7 @@ static void test_small(tdsnn_context *ctx, const tdsnn_data *data) {
     ok(times[0] >= 2 && times[1] >= 2 && times[2] >= 2, "its samples repeat: %d, %d and %d times",
        times[0], times[1], times[2]);
     td_feed_destroy(feed);
+    tdsnn_data_close(few);
 }
 
 static void test_stop(tdsnn_context *ctx, const tdsnn_data *data) {
@@ -156,7 +226,6 @@ static void test_stop(tdsnn_context *ctx, const tdsnn_data *data) {
 /* A picture that cannot be read: an error of the call that would give it, and of none before. */
 static void test_error(tdsnn_context *ctx) {
     char folder[128], spec[160];
-    size_t indices[] = {0, 1, 2};
     strcpy(folder, scratch_path("pictures"));
     mkdir(folder, 0777);
     scratch_write("pictures/a.png", golden_png, sizeof golden_png);
@@ -164,7 +233,7 @@ static void test_error(tdsnn_context *ctx) {
     scratch_write("pictures/val.txt", "a.png 0\na.png 0\nb.png 1\n", 24);
     snprintf(spec, sizeof spec, "images:%s", folder);
     tdsnn_data *data = open_data(ctx, spec);
-    td_feed_options o = {.data = data, .indices = indices, .count = 3, .batch = 1};
+    td_feed_options o = {.data = data, .batch = 1};
     int before[8] = {0};
     bool right = true;
     for (uint64_t first = 0; first < 30; first += 3) {
@@ -204,19 +273,19 @@ static void test_targets(tdsnn_context *ctx) {
     const td_array_spec arrays[] = {
         {.name = "x", .type = TD_ARRAY_FLOAT32, .rank = 1, .dims = {4}},
         {.name = "y", .type = TD_ARRAY_FLOAT32, .rank = 1, .dims = {2}}};
-    size_t indices[] = {0, 1, 2, 3, 4, 5};
     char path[128], spec[160];
     td_array_writer *writer;
     strcpy(path, scratch_path("targets.npz"));
     td_npz_create(ctx, path, true, arrays, 2, &writer);
     for (int i = 0; i < 6; i++) {
         td_array_append(writer, 0, (float[]){(float)i, 1.0f, 2.0f, 3.0f});
-        td_array_append(writer, 1, (float[]){(float)-i, 10.0f * (float)i});
+        td_array_append(writer, 1,
+                        (float[]){(float)-i, 10.0f * (float)i}); /* linear in the first */
     }
     td_array_commit(writer);
     snprintf(spec, sizeof spec, "npz:%s", path);
     tdsnn_data *data = open_data(ctx, spec);
-    td_feed_options o = {.data = data, .indices = indices, .count = 6, .batch = 6};
+    td_feed_options o = {.data = data, .batch = 6};
     td_feed *feed;
     const td_batch *batch = NULL;
     td_feed_create(ctx, &o, 0, &feed);
@@ -228,12 +297,25 @@ static void test_targets(tdsnn_context *ctx) {
     }
     ok(right, "targets come with their samples");
     td_feed_destroy(feed);
+    o.augmentation.mix = true;
+    td_feed_create(ctx, &o, 0, &feed);
+    right = td_feed_next(feed, ctx, &batch) == TDSNN_OK;
+    for (int i = 0; right && i < 6; i++) {
+        float which = batch->values[4 * i];
+        right = fabsf(batch->targets[2 * i] + which) < 1e-5f &&
+                fabsf(batch->targets[2 * i + 1] - 10.0f * which) < 1e-4f;
+    }
+    ok(right, "and are mixed as they are");
+    td_feed_destroy(feed);
+    o.augmentation.mix = false;
     o.augmentation.flip = true;
     ok(refused(ctx, &o, "no pictures"), "values that are no pictures are not flipped");
     o.augmentation = (td_augmentation){.shift = 1};
     ok(refused(ctx, &o, "no pictures"), "nor shifted");
-    o.count = 0;
+    tdsnn_data *none = thirds(ctx, data, 0);
+    o = (td_feed_options){.data = none, .batch = 1};
     ok(refused(ctx, &o, "no samples"), "there are samples");
+    tdsnn_data_close(none);
     tdsnn_data_close(data);
 }
 
@@ -323,8 +405,9 @@ static void test_shift_limit(tdsnn_context *ctx, const tdsnn_data *data) {
 
 int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
-    tdsnn_data *data = open_data(ctx, "glyphs");
+    tdsnn_data *glyphs = open_data(ctx, "glyphs"), *data = thirds(ctx, glyphs, COUNT);
     test_epochs(ctx, data);
+    test_mix(ctx, data);
     test_resumed(ctx, data);
     test_small(ctx, data);
     test_stop(ctx, data);
@@ -334,6 +417,7 @@ int main(void) {
     test_augment_shapes();
     test_shift_limit(ctx, data);
     tdsnn_data_close(data);
+    tdsnn_data_close(glyphs);
     tdsnn_context_destroy(ctx);
     scratch_clean();
     return tap_end();

@@ -12,7 +12,8 @@ enum { MOST_SAMPLES = 4, MOST_WIDTH = 12, MOST = MOST_SAMPLES * MOST_WIDTH };
 
 typedef struct problem {
     td_aim aim;
-    int samples, labels[MOST_SAMPLES];
+    int samples, labels[MOST_SAMPLES], others[MOST_SAMPLES];
+    float shares[MOST_SAMPLES];
     size_t width;
     float z[MOST], targets[MOST], teacher[MOST];
 } problem;
@@ -28,6 +29,8 @@ static problem make_problem(int samples, size_t width, uint64_t seed) {
     }
     for (int n = 0; n < samples; n++) {
         p.labels[n] = (int)td_random_below(&random, width == 1 ? 2 : width);
+        p.others[n] = (int)td_random_below(&random, width == 1 ? 2 : width);
+        p.shares[n] = (float)td_random_uniform(&random);
     }
     return p;
 }
@@ -66,6 +69,9 @@ static void test_gradients(void) {
         problem p = make_problem(4, widths[i], 10 + i);
         p.aim = (td_aim){.labels = p.labels};
         snprintf(what, sizeof what, "labels, %zu logits", widths[i]);
+        test_gradient(what, &p);
+        p.aim = (td_aim){.labels = p.labels, .others = p.others, .shares = p.shares};
+        snprintf(what, sizeof what, "mixed labels, %zu logits", widths[i]);
         test_gradient(what, &p);
         p.aim =
             (td_aim){.labels = p.labels, .teacher = p.teacher, .distill = 0.3, .temperature = 4.0};
@@ -120,6 +126,26 @@ static void test_cross_entropy(void) {
     p.z[2] = NAN;
     loss = run(&p, 1, gradient, &correct);
     ok(isnan(loss), "but NaN is seen");
+}
+
+static void test_mixed(void) {
+    problem p = make_problem(1, 5, 6);
+    float gradient[MOST];
+    uint64_t correct;
+    double losses[3];
+    p.labels[0] = 1;
+    p.others[0] = 3;
+    for (int i = 0; i < 3; i++) {
+        p.shares[0] = i == 0 ? 1.0f : i == 1 ? 0.0f : 0.75f;
+        p.aim = (td_aim){.labels = p.labels, .others = p.others, .shares = p.shares};
+        losses[i] = run(&p, 1, gradient, &correct);
+    }
+    p.aim = (td_aim){.labels = p.labels};
+    ok(run(&p, 1, gradient, &correct) == losses[0], "a sample kept whole has its own loss");
+    p.labels[0] = 3;
+    ok(run(&p, 1, gradient, &correct) == losses[1], "one replaced the other's");
+    ok(fabs(losses[2] - 0.75 * losses[0] - 0.25 * losses[1]) < 1e-14,
+       "and one mixed a share of each");
 }
 
 /* The lowest index among equal maxima is the class. */
@@ -202,6 +228,7 @@ static void test_distance(void) {
 int main(void) {
     test_gradients();
     test_cross_entropy();
+    test_mixed();
     test_ties();
     test_teacher();
     test_alone();

@@ -303,6 +303,7 @@ static void test_threads(const tdsnn_data *data) {
     t.options.batch = 128; /* four shards */
     t.options.norm = TDSNN_NORM_LIVE;
     t.options.shift = 1;
+    t.options.mixup = true;
     t.options.distill = 0.5;
     for (int threads = 1; threads <= 3; threads++) {
         tdsnn_set_threads(ctx, threads);
