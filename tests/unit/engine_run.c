@@ -1,5 +1,7 @@
 /* The public way to run a network: the same bits as the reference engine, whatever the threads, the
- * batch and the instruction set; misuse is refused in words. */
+ * batch and the instruction set; misuse is refused in words.
+ *
+ * Usage: test_engine_run [NETWORKS] */
 #include <tdsnn/run.h>
 
 #include <pthread.h>
@@ -10,7 +12,7 @@
 #include "random_graph.h"
 #include "tap.h"
 
-enum { SAMPLES = 7, NETWORKS = 60 };
+enum { SAMPLES = 7, MOST = 64 }; /* samples of a network; of a batch, where they repeat */
 
 static tdsnn_context *ctx;
 
@@ -20,8 +22,8 @@ typedef struct problem {
     td_network *reference;
     td_activity *want[SAMPLES];
     size_t values, outputs;
-    float *samples; /* [SAMPLES][values] */
-    float *logits;  /* [SAMPLES][outputs] */
+    float *samples; /* [MOST][values] */
+    float *logits;  /* [MOST][outputs] */
 } problem;
 
 static void must(tdsnn_status status) {
@@ -41,14 +43,17 @@ static problem make_problem(uint64_t seed) {
     must(td_reference_create(ctx, p.reference, &session));
     p.values = td_shape_count(p.reference->layers[0].shape);
     p.outputs = (size_t)p.reference->classes;
-    p.samples = td_alloc(ctx, SAMPLES * p.values, sizeof *p.samples);
-    p.logits = td_alloc(ctx, SAMPLES * p.outputs, sizeof *p.logits);
+    p.samples = td_alloc(ctx, MOST * p.values, sizeof *p.samples);
+    p.logits = td_alloc(ctx, MOST * p.outputs, sizeof *p.logits);
     for (size_t i = 0; i < SAMPLES; i++) {
         must(td_activity_create(ctx, p.reference, &p.want[i]));
         random_graph_sample(&r, graph, p.want[i]->input);
         td_reference_run(session, p.want[i]);
-        memcpy(p.samples + i * p.values, p.want[i]->input, p.values * sizeof *p.samples);
-        memcpy(p.logits + i * p.outputs, p.want[i]->logits, p.outputs * sizeof *p.logits);
+    }
+    for (size_t i = 0; i < MOST; i++) {
+        const td_activity *a = p.want[i % SAMPLES];
+        memcpy(p.samples + i * p.values, a->input, p.values * sizeof *p.samples);
+        memcpy(p.logits + i * p.outputs, a->logits, p.outputs * sizeof *p.logits);
     }
     td_reference_destroy(session);
     must(td_model_create(ctx, graph, "random.onnx", &p.model));
@@ -119,11 +124,13 @@ static size_t wrong_singles(const problem *p, const tdsnn_network *network, int 
 
 static size_t wrong_batches(const problem *p, const tdsnn_network *network, int threads,
                             tdsnn_spread spread) {
+    static const size_t counts[] = {0, 1, 3, SAMPLES, MOST};
     tdsnn_session *session = make_session(network, threads, spread, false);
     size_t wrong = 0;
-    float *logits = td_alloc(ctx, (SAMPLES + 1) * p->outputs, sizeof *logits);
-    for (size_t count = 0; count <= SAMPLES; count++) {
-        for (size_t i = 0; i < (SAMPLES + 1) * p->outputs; i++) {
+    float *logits = td_alloc(ctx, (MOST + 1) * p->outputs, sizeof *logits);
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        size_t count = counts[k];
+        for (size_t i = 0; i < (MOST + 1) * p->outputs; i++) {
             logits[i] = -7.0f;
         }
         tdsnn_session_run_batch(session, p->samples, count, logits);
@@ -136,9 +143,9 @@ static size_t wrong_batches(const problem *p, const tdsnn_network *network, int 
     return wrong;
 }
 
-static void test_bits(void) {
+static void test_bits(int networks) {
     size_t singles = 0, batches = 0;
-    for (uint64_t seed = 0; seed < NETWORKS; seed++) {
+    for (uint64_t seed = 0; seed < (uint64_t)networks; seed++) {
         problem p = make_problem(seed);
         tdsnn_network_options options = TDSNN_NETWORK_OPTIONS_INIT;
         tdsnn_network *network = NULL;
@@ -154,8 +161,9 @@ static void test_bits(void) {
         tdsnn_network_destroy(network);
         free_problem(&p);
     }
-    ok(singles == 0, "logits, spike times and spikes of %d networks are the reference's", NETWORKS);
-    ok(batches == 0, "batches have the same bits and write nothing else, for 1 to 3 threads");
+    ok(singles == 0, "logits, spike times and spikes of %d networks are the reference's", networks);
+    ok(batches == 0,
+       "batches of 1, 3, 7 and 64 have the same bits and write nothing else, for 1 to 3 threads");
 }
 
 /* ---- One network, several threads. */
@@ -269,9 +277,9 @@ static void test_misuse(void) {
     free_problem(&p);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     ctx = tdsnn_context_create();
-    test_bits();
+    test_bits(argc > 1 ? atoi(argv[1]) : 60);
     test_sharing();
     test_info();
     test_misuse();
