@@ -205,7 +205,7 @@ def test_interrupted(folder):
     wait_for(checkpoint, process)
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=120)
-    ok(process.returncode == 130 and one_sentence(said) and f'{path} has the best network' in said
+    ok(process.returncode == 130 and one_sentence(said) and 'interrupted' in said and f'{path} has the best network' in said
        and f'--resume goes on from {checkpoint}' in said and rows(out) != [],
        'Ctrl-C: exit 130, says what there is and how to go on', process.returncode, out, said)
     status, out, said = tdsnn(*words, '-o', path, '--resume')

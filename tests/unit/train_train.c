@@ -352,6 +352,7 @@ static void test_resumed(const tdsnn_data *data, bool from_none, tdsnn_optimiser
         tdsnn_set_progress(ctx, stop_at, &s);
         run_trial(&t, model, data);
         wrong += t.status != TDSNN_ERR_CANCELLED || !s.stopped || (t.model != NULL) != (at >= 4);
+        wrong += strstr(tdsnn_last_error(ctx), "interrupted") == NULL;
         tdsnn_model_destroy(t.model);
         t.model = NULL;
         tdsnn_set_progress(ctx, NULL, NULL);
