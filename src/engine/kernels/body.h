@@ -190,24 +190,32 @@ static void scatter(const td_scatter_job *job){WITH_REGISTERS(scatter_row, job)}
  * once and goes to all nine.
  */
 ALWAYS void slide_row(const td_slide_job *j, const int registers) {
-    const float *table = j->table, *weights = j->weights;
+    const float *table = j->table;
+    const size_t stride = 9 * (size_t)registers * LANES; /* weights of a channel */
+    const uint32_t *event = j->row.events + j->row.starts[0];
     vec sum[3][3][SLIDE_REGISTERS]; /* [ky = 2, 1, 0][kx = 2, 1, 0] */
     for (int row = 0; row < 3; row++) {
         load_sums(sum[row][0], j->sums[row], registers);
         load_sums(sum[row][1], j->sums[row] + j->sum_pitch, registers);
     }
+    /* The next event is looked up while one is added, whichever pixel it belongs to: then it is
+     * there when a run ends otherwise than foreseen. Behind the last one lies another, of whatever.
+     */
+    size_t next = (size_t)(*event >> 16) * stride;
+    vec next_value = vec_set(table[*event & TD_EVENT_TIME]);
     for (int x = 0; x < j->width; x++) {
         size_t oldest = (size_t)x * j->sum_pitch;
         for (int row = 0; row < 3; row++) {
             load_sums(sum[row][2], j->sums[row] + oldest + 2 * j->sum_pitch, registers);
         }
-        const uint32_t *event = j->row.events + j->row.starts[x];
         const uint32_t *end = j->row.events + j->row.starts[x + 1];
-        uint32_t origin = (uint32_t)x * (uint32_t)j->block;
-        for (; event < end; event++) {
-            const float *w =
-                weights + (size_t)((*event >> 16) - origin) * 9 * (size_t)registers * LANES;
-            vec value = vec_set(table[*event & 0xffff]);
+        const float *origin = j->weights - (size_t)x * (size_t)j->block * stride;
+        while (event < end) {
+            const float *w = origin + next;
+            vec value = next_value;
+            event++;
+            next = (size_t)(*event >> 16) * stride;
+            next_value = vec_set(table[*event & TD_EVENT_TIME]);
             ONE_BASE(w);
             for (int k = 0; k < 9 * registers; k++) { /* the last tap comes first */
                 int tap = 8 - k / registers, r = k % registers;

@@ -21,7 +21,9 @@ typedef struct td_event_row {
     const uint32_t *starts; /* [width + 1]: the first event of each pixel */
 } td_event_row;
 
-/* Where the second half of a table of values, [2 * 256], begins. */
+/* The bits of an event that are its time, or its index in a table of values, [2 * 256]. */
+#define TD_EVENT_TIME 0x1ff
+/* Where the second half of such a table begins. */
 #define TD_NEGATIVE 256
 /* The most that width * block may be, so that places fit. */
 #define TD_MAX_PLACES 65536
