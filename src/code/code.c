@@ -1,5 +1,5 @@
 /* The tables of a temporal code [P 10, 11] and the compares that encode with them. */
-#include <tdsnn/code.h>
+#include "code/code.h"
 
 #include <math.h>
 
@@ -51,14 +51,13 @@ static tdsnn_status check_parameters(tdsnn_context *ctx, const tdsnn_code *code,
     return TDSNN_OK;
 }
 
-tdsnn_status tdsnn_code_make(tdsnn_context *ctx, double leak, int steps, double scale,
-                             tdsnn_rounding rounding, int offset, tdsnn_code *code) {
+tdsnn_status td_code_make(tdsnn_context *ctx, double leak, int steps, double scale,
+                          tdsnn_rounding rounding, int offset, tdsnn_code *code) {
     tdsnn_code made = {.leak = (float)leak,
                        .steps = steps,
                        .scale = (float)scale,
                        .offset = offset,
                        .rounding = rounding};
-    td_error_clear(ctx);
     if (rounding != TDSNN_ROUND_NEAREST && rounding != TDSNN_ROUND_CEIL) {
         return td_error(ctx, TDSNN_ERR_USAGE, "a code's rounding %d: give nearest or ceil",
                         (int)rounding);
@@ -75,6 +74,12 @@ tdsnn_status tdsnn_code_make(tdsnn_context *ctx, double leak, int steps, double 
     }
     *code = made;
     return TDSNN_OK;
+}
+
+tdsnn_status tdsnn_code_make(tdsnn_context *ctx, double leak, int steps, double scale,
+                             tdsnn_rounding rounding, int offset, tdsnn_code *code) {
+    td_error_clear(ctx);
+    return td_code_make(ctx, leak, steps, scale, rounding, offset, code);
 }
 
 /* Whether `found` is the float nearest to `exact`, or one next to it. */
@@ -114,8 +119,7 @@ static tdsnn_status check_thresholds(tdsnn_context *ctx, const tdsnn_code *code)
     return TDSNN_OK;
 }
 
-tdsnn_status tdsnn_code_check(tdsnn_context *ctx, const tdsnn_code *code) {
-    td_error_clear(ctx);
+tdsnn_status td_code_check(tdsnn_context *ctx, const tdsnn_code *code) {
     tdsnn_status status = check_parameters(ctx, code, TDSNN_ERR_INPUT);
     if (status != TDSNN_OK) {
         return status;
@@ -139,6 +143,11 @@ tdsnn_status tdsnn_code_check(tdsnn_context *ctx, const tdsnn_code *code) {
         }
     }
     return TDSNN_OK;
+}
+
+tdsnn_status tdsnn_code_check(tdsnn_context *ctx, const tdsnn_code *code) {
+    td_error_clear(ctx);
+    return td_code_check(ctx, code);
 }
 
 /* Thresholds are padded with +inf to 255, so that the search always takes eight rounds. */

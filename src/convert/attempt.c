@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "code/code.h"
 #include "convert/build.h"
 
 /* ---------------------------------------------------------------------------------- calibration */
@@ -139,7 +140,7 @@ static tdsnn_status choose_codes(tdsnn_context *ctx, const td_calibration *c,
 static tdsnn_status equalise(tdsnn_context *ctx, const td_calibration *c, td_attempt *a) {
     tdsnn_code hidden;
     tdsnn_status status =
-        tdsnn_code_make(ctx, a->leak, c->options->steps, 1.0, c->options->rounding, 0, &hidden);
+        td_code_make(ctx, a->leak, c->options->steps, 1.0, c->options->rounding, 0, &hidden);
     if (status == TDSNN_OK) {
         status = td_equaliser_factors(ctx, c->equaliser, a->codes, &hidden, a->factors);
     }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "code/code.h"
+
 /* A positive float's bits, cut to exponent and `precision` bits of mantissa, number the bins;
  * values below 2^-32 count as zero and those from 2^32 on as the last bin. */
 #define LOWEST_EXPONENT (-32)
@@ -135,7 +137,7 @@ static double largest_value(const td_histogram *h) {
 static tdsnn_status try_scale(tdsnn_context *ctx, const td_histogram *h, double scale,
                               tdsnn_code *code, double *error) {
     tdsnn_status status =
-        tdsnn_code_make(ctx, code->leak, code->steps, scale, code->rounding, code->offset, code);
+        td_code_make(ctx, code->leak, code->steps, scale, code->rounding, code->offset, code);
     if (status == TDSNN_OK) {
         *error = td_histogram_error(h, code).error;
     }
@@ -151,7 +153,7 @@ static tdsnn_status try_scale(tdsnn_context *ctx, const td_histogram *h, double 
 tdsnn_status td_fit_code(tdsnn_context *ctx, const td_histogram *h, double leak, int steps,
                          tdsnn_rounding rounding, int offset, float cap, tdsnn_code *code) {
     tdsnn_code best = {0};
-    tdsnn_status status = tdsnn_code_make(ctx, leak, steps, 1.0, rounding, offset, &best);
+    tdsnn_status status = td_code_make(ctx, leak, steps, 1.0, rounding, offset, &best);
     double largest = largest_value(h);
     if (status != TDSNN_OK || largest == 0.0) { /* a layer that never fires may have any scale */
         *code = best;

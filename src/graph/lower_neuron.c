@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "code/code.h"
 #include "graph/lower_internal.h"
 
 tdsnn_status td_lower_relu(td_lowerer *l, const td_source_node *node) {
@@ -253,7 +254,7 @@ tdsnn_status td_read_code(td_lowerer *l, const td_source_node *node, const tdsnn
         return status;
     }
     *out = code;
-    status = tdsnn_code_check(l->ctx, code);
+    status = td_code_check(l->ctx, code);
     return status == TDSNN_OK ? TDSNN_OK : td_error_in(l->ctx, status, place);
 }
 

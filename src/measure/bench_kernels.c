@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "code/code.h"
 #include "dense/dense.h"
 #include "engine/event.h"
 #include "measure/quantile.h"
@@ -184,8 +185,7 @@ static tdsnn_status create_dense(cell *c) {
 }
 
 static tdsnn_status prepare(cell *c, const td_kernels *kernels) {
-    tdsnn_status status =
-        tdsnn_code_make(c->ctx, LEAK, STEPS, 1.0, TDSNN_ROUND_NEAREST, 0, &c->code);
+    tdsnn_status status = td_code_make(c->ctx, LEAK, STEPS, 1.0, TDSNN_ROUND_NEAREST, 0, &c->code);
     if (status == TDSNN_OK) {
         status = create_event(c, kernels);
     }

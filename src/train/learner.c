@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "code/code.h"
 #include "convert/build.h"
 
 /* ------------------------------------------------------------------------------------- structure
@@ -168,8 +169,8 @@ static tdsnn_status update_code(tdsnn_context *ctx, td_learner *l, int index) {
     bool table = shares != NULL || start->rounding == TDSNN_ROUND_TABLE;
     tdsnn_code *code = &l->codes[index];
     tdsnn_status status =
-        tdsnn_code_make(ctx, start->leak, start->steps, scale,
-                        table ? TDSNN_ROUND_NEAREST : start->rounding, start->offset, code);
+        td_code_make(ctx, start->leak, start->steps, scale,
+                     table ? TDSNN_ROUND_NEAREST : start->rounding, start->offset, code);
     if (status != TDSNN_OK) {
         td_error(ctx, TDSNN_ERR_RUNTIME,
                  "the scale of '%s' has become %g: try a smaller learning "

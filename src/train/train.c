@@ -294,18 +294,12 @@ static tdsnn_status run(job *j, tdsnn_model **trained, tdsnn_train_report *repor
     if (report != NULL) {
         td_training_report(training, report);
     }
-    char why[1024]; /* of what ended it: making the best network's codes forgets it */
-    snprintf(why, sizeof why, "%s", tdsnn_last_error(j->ctx));
     tdsnn_status made = td_training_best(training, &best);
     if (made == TDSNN_OK && best != NULL) {
         made = td_model_create(j->ctx, best, j->path, trained);
     }
     td_training_destroy(training);
-    if (status == TDSNN_OK) {
-        return made;
-    }
-    td_error_clear(j->ctx);
-    return td_error(j->ctx, status, "%s", why);
+    return status != TDSNN_OK ? status : made;
 }
 
 /* The plain graph becomes a coded one, its codes fitted to the samples trained on. At offset 1
