@@ -328,6 +328,10 @@ static void job_free(job *j) {
 static tdsnn_status adopt_teacher(job *j) {
     const tdsnn_model *teacher = j->options.teacher;
     tdsnn_data_info info = tdsnn_data_get_info(j->data);
+    tdsnn_status status = tdsnn_model_check(j->ctx, teacher);
+    if (status != TDSNN_OK) {
+        return status;
+    }
     if (tdsnn_model_is_spiking(teacher)) {
         return td_error(j->ctx, TDSNN_ERR_USAGE,
                         "%s is a spiking network: a teacher is a plain one", teacher->path);
@@ -337,9 +341,7 @@ static tdsnn_status adopt_teacher(job *j) {
                         "%s teaches nothing: say what share of the loss is distilled",
                         teacher->path);
     }
-    tdsnn_status status = tdsnn_model_check(j->ctx, teacher);
-    status =
-        status != TDSNN_OK ? status : td_data_fits(j->ctx, j->data, teacher->graph->nodes[0].shape);
+    status = td_data_fits(j->ctx, j->data, teacher->graph->nodes[0].shape);
     status = status != TDSNN_OK ? status
                                 : td_build_normalised(j->ctx, teacher->graph, &info, &j->teacher);
     j->setup.teacher = j->teacher;
