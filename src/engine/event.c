@@ -14,7 +14,7 @@ typedef struct scratch {
     float *row;  /* two rows of values */
     float *band; /* what a band of output rows reads */
     td_run *runs, *sorted;
-    uint32_t *lengths; /* how many runs have each length, then where those go */
+    uint32_t *lengths; /* how many runs have each length, then where those go; 0 in between */
 } scratch;
 
 /* Spike times are [H][W][pitch], channels innermost; so are the values that layers read. Neurons
@@ -375,6 +375,7 @@ static float *sums_at(const task *t, int y) {
     return t->sums + (size_t)(y - t->first) * t->row;
 }
 
+/* Sums that no synapse has reached yet. */
 static void start_at_bias(const task *t) {
     const td_layer *layer = t->layer->layer;
     const td_kernels *kernels = t->session->plan->kernels;
@@ -420,14 +421,26 @@ static void heard_rows(const task *t, const td_route *route, int *first, int *en
     *end = bottom > height ? height : bottom;
 }
 
+/* The rows first .. end - 1, if they are the task's, begin at the bias. */
+static void begin_rows(const task *t, int first, int end) {
+    for (int y = first > t->first ? first : t->first; y < end && y < t->end; y++) {
+        t->session->plan->kernels->fill(t->bias, t->block->registers, t->layer->layer->shape.w,
+                                        sums_at(t, y));
+    }
+}
+
 static void slide(const task *t, const td_route *route, const float *weights, int group) {
     const td_synapses *s = route->synapses;
     size_t size = block_weights(t, route);
     int first, end;
     heard_rows(t, route, &first, &end);
+    if (t->bias != NULL) { /* the others begin with their first row of the kernel */
+        begin_rows(t, t->first, first + s->window.y.pad_begin);
+    }
     for (int b = 0; b < route->blocks; b++, weights += size) {
         for (int y = first; y < end; y++) {
-            td_slide_job job = {.sum_pitch = t->outputs,
+            td_slide_job job = {.bias = b == 0 ? t->bias : NULL,
+                                .sum_pitch = t->outputs,
                                 .registers = t->block->registers,
                                 .width = route->width,
                                 .block = route->block,
@@ -446,12 +459,15 @@ static void slide(const task *t, const td_route *route, const float *weights, in
     }
 }
 
-/* The runs of kernel row k onto the task's pixels; their number. */
-static size_t find_runs(const task *t, const td_route *route, int group, int block, int k) {
+/* The runs of kernel row k onto the task's pixels, with or without the empty ones, and how many
+ * have each length; their number. */
+static size_t find_runs(const task *t, const td_route *route, int group, int block, int k,
+                        bool empty) {
     const td_synapses *s = route->synapses;
-    const td_axis *ys = &s->window.y, *xs = &s->window.x;
-    int width = route->width, pixels = t->layer->layer->shape.w;
+    const td_axis *ys = &s->window.y, xs = s->window.x;
+    const int width = route->width, pixels = t->layer->layer->shape.w, pitch = route->block;
     td_run *runs = t->own->runs;
+    uint32_t *lengths = t->own->lengths;
     size_t count = 0;
     for (int y = t->first; y < t->end; y++) {
         int input = td_axis_input(ys, y, k);
@@ -461,37 +477,44 @@ static size_t find_runs(const task *t, const td_route *route, int group, int blo
         td_event_row row = events_of(t->session, route, input, group, block);
         uint32_t first = (uint32_t)(row.events - t->session->events);
         uint32_t sums = (uint32_t)((size_t)(y - t->first) * t->row);
-        for (int x = 0; x < pixels; x++) {
-            int left = x * xs->stride - xs->pad_begin, right = left + xs->kernel;
+        for (int x = 0; x < pixels; x++, sums += (uint32_t)t->outputs) {
+            int left = x * xs.stride - xs.pad_begin, right = left + xs.kernel;
             int from = left < 0 ? 0 : left > width ? width : left;
             int to = right > width ? width : right < from ? from : right;
-            uint32_t start = row.starts[from];
-            runs[count] = (td_run){.sums = sums + (uint32_t)((size_t)x * t->outputs),
-                                   .first = first + start,
-                                   .count = row.starts[to] - start,
-                                   .place = left * route->block};
-            count += runs[count].count > 0;
+            uint32_t start = row.starts[from], length = row.starts[to] - start;
+            runs[count] = (td_run){sums, first + start, length, left * pitch};
+            lengths[length]++;
+            count += empty || length > 0;
         }
     }
+    lengths[0] = empty ? lengths[0] : 0;
     return count;
 }
 
 /* Runs of one length together: the processor then foresees where each ends. */
-static void sort_runs(const task *t, size_t count, uint32_t longest) {
+static void sort_runs(const task *t, size_t count) {
     const td_run *runs = t->own->runs;
     td_run *sorted = t->own->sorted;
-    uint32_t *at = t->own->lengths, sum = 0;
-    memset(at, 0, ((size_t)longest + 1) * sizeof *at);
-    for (size_t i = 0; i < count; i++) {
-        at[runs[i].count]++;
-    }
-    for (uint32_t length = 0; length <= longest; length++) {
+    uint32_t *at = t->own->lengths;
+    uint32_t length = 0;
+    for (size_t sum = 0; sum < count; length++) {
         uint32_t here = at[length];
-        at[length] = sum;
+        at[length] = (uint32_t)sum;
         sum += here;
     }
     for (size_t i = 0; i < count; i++) {
         sorted[at[runs[i].count]++] = runs[i];
+    }
+    memset(at, 0, (size_t)length * sizeof *at);
+}
+
+/* Rows that the first row of the kernel does not reach begin at the bias; the others do with it. */
+static void begin_deaf_rows(const task *t, const td_route *route) {
+    for (int y = t->first; y < t->end; y++) {
+        int input = td_axis_input(&route->synapses->window.y, y, 0);
+        if (input < 0 || input >= route->synapses->view.h) {
+            begin_rows(t, y, y + 1);
+        }
     }
 }
 
@@ -499,21 +522,21 @@ static void sort_runs(const task *t, size_t count, uint32_t longest) {
 static void gather(const task *t, const td_route *route, const float *weights, int group) {
     const td_window *w = &route->synapses->window;
     size_t size = block_weights(t, route) / (size_t)w->y.kernel; /* of a kernel row */
-    uint32_t longest = (uint32_t)(w->x.kernel * route->block);
     td_gather_job job = {.sums = t->sums,
                          .registers = t->block->registers,
+                         .runs = t->own->sorted,
                          .far = plane_of(t->layer->layer->shape) == 1,
                          .events = t->session->events,
                          .table = table_of(t, route)};
+    if (t->bias != NULL) {
+        begin_deaf_rows(t, route);
+    }
     for (int b = 0; b < route->blocks; b++) {
         for (int k = 0; k < w->y.kernel; k++, weights += size) {
             job.weights = weights;
-            job.run_count = find_runs(t, route, group, b, k);
-            job.runs = t->own->runs;
-            if (job.run_count > 1) {
-                sort_runs(t, job.run_count, longest);
-                job.runs = t->own->sorted;
-            }
+            job.bias = b == 0 && k == 0 ? t->bias : NULL;
+            job.run_count = find_runs(t, route, group, b, k, job.bias != NULL);
+            sort_runs(t, job.run_count);
             t->session->plan->kernels->gather(&job);
         }
     }
@@ -683,10 +706,26 @@ static void read_out(const task *t, float *logits) {
     }
 }
 
+/* Whether a window's taps reach all outputs of an axis. */
+static bool reaches_all(const td_axis *a, int outputs, int inputs) {
+    return outputs <= inputs + a->pad_begin;
+}
+
 /* Whether the first population can take the bias into its own sums: it writes all of them. */
-static bool begins_dense(const td_layer_plan *l, const td_block *block) {
-    return l->route_count > 0 && !td_form_lists(l->routes[0].form) && block->weights[0] != NULL &&
-           !l->layer->event_bias_per_neuron;
+static bool begins_at_bias(const td_layer_plan *l, const td_block *block) {
+    if (l->route_count == 0 || block->weights[0] == NULL || l->layer->event_bias_per_neuron) {
+        return false;
+    }
+    const td_synapses *s = l->routes[0].synapses;
+    switch (l->routes[0].form) {
+    case TD_FORM_SCATTER:
+        return false;
+    case TD_FORM_SLIDE:
+        return reaches_all(&s->window.y, l->layer->shape.h, s->view.h) &&
+               reaches_all(&s->window.x, l->layer->shape.w, s->view.w);
+    default:
+        return true;
+    }
 }
 
 /* Output rows first .. end - 1 of one block; band: see task. */
@@ -705,7 +744,7 @@ static void run_block(const td_session *s, const scratch *own, const td_layer_pl
     t.row = ((size_t)shape.w + 2 * TD_MARGIN) * t.outputs;
     t.sums = own->sums + TD_MARGIN * t.outputs;
     t.nowhere = t.sums + (size_t)(end - first) * t.row;
-    if (begins_dense(l, block)) {
+    if (begins_at_bias(l, block)) {
         t.bias = block->bias;
     } else {
         start_at_bias(&t);

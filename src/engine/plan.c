@@ -4,13 +4,13 @@
 
 /* What the kernels cost, in cycles of a core that loads two vectors and starts two fused
  * multiply-adds a cycle; the constants were measured (docs/performance.md). */
-#define SLIDE_PIXEL 24.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
+#define SLIDE_PIXEL 18.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
 #define GATHER_RUN 40.0  /* sorting them, finding the first weights */
 #define DENSE_TILE 25.0
 #define LATENCY 4.0
 
 /* Bytes of sums that stay near while a band of rows is computed, and its least rows. */
-#define NEAR_SUMS ((size_t)128 << 10)
+#define NEAR_SUMS ((size_t)256 << 10)
 #define LEAST_ROWS 4
 
 /* Floats that stay near while they are read: half a megabyte would leave too little for others. */

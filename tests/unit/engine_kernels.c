@@ -114,8 +114,16 @@ static void add_event(float *sums, const float *weights, float value, int output
     }
 }
 
+/* Sums that begin at a bias, if there is one. */
+static void begin(const float *bias, int outputs, int pixels, size_t pitch, float *sums) {
+    for (int p = 0; p < pixels && bias != NULL; p++) {
+        memcpy(sums + (size_t)p * pitch, bias, (size_t)outputs * sizeof *sums);
+    }
+}
+
 static void naive_gather(const td_gather_job *j, int outputs, float *sums) {
     for (size_t k = 0; k < j->run_count; k++) {
+        begin(j->bias, outputs, 1, 0, sums + j->runs[k].sums);
         for (uint32_t i = 0; i < j->runs[k].count; i++) {
             uint32_t event = j->events[j->runs[k].first + i];
             int place = (int)(event >> 16) - j->runs[k].place;
@@ -146,6 +154,7 @@ static bool try_gather(trial *t) {
     }
     j.runs = runs;
     j.events = row.events;
+    j.bias = between(t, 0, 1) == 0 ? NULL : get_floats(t, (size_t)outputs, 0);
     j.weights = get_floats(t, (size_t)(taps * block * outputs), 0);
     size_t count = pixels == 0 ? 0 : (size_t)((pixels - 1) * (outputs + pitch) + outputs);
     j.sums = get_floats(t, count, 0);
@@ -198,6 +207,7 @@ static bool try_scatter(trial *t) {
 }
 
 static void naive_slide(const td_slide_job *j, int lanes, float *const *sums) {
+    begin(j->bias, lanes, j->width + 2, j->sum_pitch, sums[2]);
     for (int x = 0; x < j->width; x++) {
         for (uint32_t i = j->row.starts[x]; i < j->row.starts[x + 1]; i++) {
             uint32_t event = j->row.events[i];
@@ -219,6 +229,7 @@ static bool try_slide(trial *t) {
                       .block = any_block(t),
                       .table = get_table(t)};
     int lanes = j.registers * t->kernels->lanes;
+    j.bias = between(t, 0, 1) == 0 ? NULL : get_floats(t, (size_t)lanes, 0);
     j.sum_pitch = (size_t)(lanes * (1 + t->round % 3) + t->round % 2);
     j.row = get_events(t, j.width, j.block, between(t, 1, j.block), any_density(t));
     j.weights = get_floats(t, (size_t)(j.block * 9 * lanes), 0);
@@ -236,13 +247,6 @@ static bool try_slide(trial *t) {
 
 /* ---------------------------------------------------------------------------------- every input
  */
-
-/* Sums that begin at a bias, if there is one. */
-static void begin(const float *bias, int outputs, int pixels, size_t pitch, float *sums) {
-    for (int p = 0; p < pixels && bias != NULL; p++) {
-        memcpy(sums + (size_t)p * pitch, bias, (size_t)outputs * sizeof *sums);
-    }
-}
 
 static void naive_dense(const td_dense_job *j, int outputs, float *sums) {
     for (int x = 0; x < j->pixels; x++) {

@@ -231,17 +231,36 @@ static inline void decode_lanes(const lookup *l, const uint8_t *times, float *va
     }
 }
 
-/* The numbers of the bits that are set: what moves chosen lanes to the front. */
+/* The numbers of the bits that are set, a byte each: what moves chosen lanes to the front. */
+#define LANE(mask, i)                                                                              \
+    ((uint64_t)((mask) >> (i)&1) * (i) << 8 * __builtin_popcount((mask) & ((1 << (i)) - 1)))
+#define CHOSEN(mask)                                                                               \
+    (LANE(mask, 1) | LANE(mask, 2) | LANE(mask, 3) | LANE(mask, 4) | LANE(mask, 5) |               \
+     LANE(mask, 6) | LANE(mask, 7))
+#define CHOSEN_4(mask) CHOSEN(mask), CHOSEN((mask) + 1), CHOSEN((mask) + 2), CHOSEN((mask) + 3)
+#define CHOSEN_16(mask)                                                                            \
+    CHOSEN_4(mask), CHOSEN_4((mask) + 4), CHOSEN_4((mask) + 8), CHOSEN_4((mask) + 12)
+#define CHOSEN_64(mask)                                                                            \
+    CHOSEN_16(mask), CHOSEN_16((mask) + 16), CHOSEN_16((mask) + 32), CHOSEN_16((mask) + 48)
+static const uint64_t chosen[256] = {CHOSEN_64(0), CHOSEN_64(64), CHOSEN_64(128), CHOSEN_64(192)};
+
 static inline __m256i chosen_lanes(unsigned mask) {
-    uint64_t spread = _pdep_u64(mask, 0x0101010101010101u) * 255; /* a byte a bit */
-    return _mm256_cvtepu8_epi32(
-        _mm_cvtsi64_si128((long long)_pext_u64(0x0706050403020100u, spread)));
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)&chosen[mask]));
 }
 
-static inline size_t list_lanes(const uint8_t *times, const uint8_t *negative, int count,
-                                uint32_t first, uint32_t *events) {
-    const __m256i places =
-        _mm256_setr_epi32(0, 1 << 16, 2 << 16, 3 << 16, 4 << 16, 5 << 16, 6 << 16, 7 << 16);
+typedef __m256i places;
+
+static inline places places_from(uint32_t event) {
+    __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_add_epi32(_mm256_set1_epi32((int)event), _mm256_slli_epi32(lanes, 16));
+}
+
+static inline places places_next(places at) {
+    return _mm256_add_epi32(at, _mm256_set1_epi32(LANES << 16));
+}
+
+static inline size_t list_lanes(const uint8_t *times, const uint8_t *negative, int count, places at,
+                                uint32_t *events) {
     const __m256i zero = _mm256_setzero_si256();
     __m256i index = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)times));
     if (negative != NULL) {
@@ -253,9 +272,7 @@ static inline size_t list_lanes(const uint8_t *times, const uint8_t *negative, i
     __m256i silent = _mm256_cmpeq_epi32(index, zero);
     unsigned mask = ~(unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(silent));
     mask &= (1u << count) - 1;
-    __m256i event =
-        _mm256_add_epi32(_mm256_add_epi32(index, places), _mm256_set1_epi32((int)first));
-    event = _mm256_permutevar8x32_epi32(event, chosen_lanes(mask));
+    __m256i event = _mm256_permutevar8x32_epi32(_mm256_add_epi32(index, at), chosen_lanes(mask));
     _mm256_storeu_si256((__m256i *)events, event);
     return (size_t)__builtin_popcount(mask);
 }

@@ -158,10 +158,19 @@ static inline void decode_lanes(const lookup *l, const uint8_t *times, float *va
                                       : _mm512_i32gather_ps(time, l->table, 4));
 }
 
-static inline size_t list_lanes(const uint8_t *times, const uint8_t *negative, int count,
-                                uint32_t first, uint32_t *events) {
-    const __m512i places = _mm512_slli_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), 16);
+typedef __m512i places;
+
+static inline places places_from(uint32_t event) {
+    __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    return _mm512_add_epi32(_mm512_set1_epi32((int)event), _mm512_slli_epi32(lanes, 16));
+}
+
+static inline places places_next(places at) {
+    return _mm512_add_epi32(at, _mm512_set1_epi32(LANES << 16));
+}
+
+static inline size_t list_lanes(const uint8_t *times, const uint8_t *negative, int count, places at,
+                                uint32_t *events) {
     __m512i index = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)times));
     if (negative != NULL) {
         __m512i second = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)negative));
@@ -169,8 +178,7 @@ static inline size_t list_lanes(const uint8_t *times, const uint8_t *negative, i
         index = _mm512_mask_add_epi32(index, fires, second, _mm512_set1_epi32(TD_NEGATIVE));
     }
     __mmask16 mask = _mm512_test_epi32_mask(index, index) & (__mmask16)((1u << count) - 1);
-    __m512i event =
-        _mm512_add_epi32(_mm512_add_epi32(index, places), _mm512_set1_epi32((int)first));
+    __m512i event = _mm512_add_epi32(index, at);
     _mm512_storeu_si512(events, _mm512_maskz_compress_epi32(mask, event));
     return (size_t)__builtin_popcount(mask);
 }

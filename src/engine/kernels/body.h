@@ -10,7 +10,8 @@
  *   false if one is in doubt;
  * - lookup, lookup_start(table, steps), decode_lanes(&lookup, times, values): DECODE_REGISTERS
  *   times LANES values;
- * - list_lanes(times, negative, count, first, events): the events among count <= LANES;
+ * - places, places_from(event), places_next(places): LANES events of time 0 side by side;
+ *   list_lanes(times, negative, count, places, events): the events among count <= LANES;
  *
  * then it includes this. */
 
@@ -53,16 +54,33 @@
         break;                                                                                     \
     }
 
-ALWAYS void load_sums(vec *sum, const float *from, const int registers) {
-    for (int r = 0; r < registers; r++) {
-        sum[r] = vec_load(from + r * LANES);
+/* `...` with i = 0, .. n - 1, constants, n <= 3 or 8. A loop does not do for vectors in an array:
+ * they become registers before the compiler unrolls it, or not at all. */
+#define ONCE(i, value, n, ...)                                                                     \
+    {                                                                                              \
+        enum { i = value };                                                                        \
+        if (i < (n)) {                                                                             \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
     }
+#define EACH_OF_3(i, n, ...)                                                                       \
+    ONCE(i, 0, n, __VA_ARGS__)                                                                     \
+    ONCE(i, 1, n, __VA_ARGS__)                                                                     \
+    ONCE(i, 2, n, __VA_ARGS__)
+#define EACH_OF_8(i, n, ...)                                                                       \
+    EACH_OF_3(i, n, __VA_ARGS__)                                                                   \
+    ONCE(i, 3, n, __VA_ARGS__)                                                                     \
+    ONCE(i, 4, n, __VA_ARGS__)                                                                     \
+    ONCE(i, 5, n, __VA_ARGS__)                                                                     \
+    ONCE(i, 6, n, __VA_ARGS__)                                                                     \
+    ONCE(i, 7, n, __VA_ARGS__)
+
+ALWAYS void load_sums(vec *sum, const float *from, const int registers) {
+    EACH_OF_8(r, registers, sum[r] = vec_load(from + r * LANES);)
 }
 
 ALWAYS void store_sums(float *to, const vec *sum, const int registers) {
-    for (int r = 0; r < registers; r++) {
-        vec_store(to + r * LANES, sum[r]);
-    }
+    EACH_OF_8(r, registers, vec_store(to + r * LANES, sum[r]);)
 }
 
 /* ---------------------------------------------------------------------------------------- gather
@@ -86,9 +104,7 @@ ALWAYS void add_event(vec *sum, const float *origin, const uint32_t *event, cons
     if (far) {
         fetch_ahead(origin, event, registers);
     }
-    for (int r = 0; r < registers; r++) {
-        sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);
-    }
+    EACH_OF_8(r, registers, sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);)
 }
 
 /* `together` runs side by side: a sum can only take one event after the other, and one run has too
@@ -100,30 +116,29 @@ ALWAYS void gather_group(const td_gather_job *j, const td_run *runs, const int t
     const uint32_t *event[8];
     vec sum[8][TD_MAX_REGISTERS];
     uint32_t least = runs[0].count;
-    for (int g = 0; g < together; g++) {
-        const float *sums = j->sums + runs[g].sums;
+    EACH_OF_8(g, together, {
+        const float *sums = j->bias != NULL ? j->bias : j->sums + runs[g].sums;
         ONE_BASE(sums);
         load_sums(sum[g], sums, registers);
         origin[g] = j->weights - runs[g].place * outputs;
         event[g] = j->events + runs[g].first;
         least = runs[g].count < least ? runs[g].count : least;
-    }
+    })
     for (uint32_t i = 0; i < least; i++) {
-        for (int g = 0; g < together; g++) {
-            add_event(sum[g], origin[g], event[g] + i, table, registers, far);
-        }
+        EACH_OF_8(g, together, add_event(sum[g], origin[g], event[g] + i, table, registers, far);)
     }
-    for (int g = 0; g < together; g++) {
+    EACH_OF_8(g, together, {
         float *sums = j->sums + runs[g].sums;
         for (uint32_t i = least; i < runs[g].count; i++) {
             add_event(sum[g], origin[g], event[g] + i, table, registers, far);
         }
         ONE_BASE(sums);
         store_sums(sums, sum[g], registers);
-    }
+    })
 }
 
-ALWAYS void gather_runs(const td_gather_job *j, const int registers, const bool far) {
+ALWAYS void gather_runs(const td_gather_job *job, const int registers, const bool far) {
+    const td_gather_job copy = *job, *j = &copy; /* which no sum that is stored can change */
     const int wanted = (8 + registers - 1) / registers;
     const int together = far || wanted * registers > GATHER_SUMS ? 1 : wanted;
     size_t k = 0;
@@ -189,15 +204,36 @@ static void scatter(const td_scatter_job *job){WITH_REGISTERS(scatter_row, job)}
  * The sums of the 3 x 3 output pixels around an input pixel stay in registers: each event is read
  * once and goes to all nine.
  */
-ALWAYS void slide_row(const td_slide_job *j, const int registers) {
+
+/* Sums of one column of output pixels; where they begin those of ky = 0 are in `bias`. */
+ALWAYS void load_column(vec (*sum)[3][SLIDE_REGISTERS], const int column, const td_slide_job *j,
+                        size_t offset, const vec *bias, const int registers, const bool begins) {
+    load_sums(sum[0][column], j->sums[0] + offset, registers);
+    load_sums(sum[1][column], j->sums[1] + offset, registers);
+    if (begins) {
+        EACH_OF_3(r, registers, sum[2][column][r] = bias[r];)
+    } else {
+        load_sums(sum[2][column], j->sums[2] + offset, registers);
+    }
+}
+
+ALWAYS void store_column(vec (*sum)[3][SLIDE_REGISTERS], const int column, const td_slide_job *j,
+                         size_t offset, const int registers) {
+    EACH_OF_3(row, 3, store_sums(j->sums[row] + offset, sum[row][column], registers);)
+}
+
+ALWAYS void slide_row(const td_slide_job *job, const int registers, const bool begins) {
+    const td_slide_job copy = *job, *j = &copy; /* which no sum that is stored can change */
     const float *table = j->table;
     const size_t stride = 9 * (size_t)registers * LANES; /* weights of a channel */
     const uint32_t *event = j->row.events + j->row.starts[0];
     vec sum[3][3][SLIDE_REGISTERS]; /* [ky = 2, 1, 0][kx = 2, 1, 0] */
-    for (int row = 0; row < 3; row++) {
-        load_sums(sum[row][0], j->sums[row], registers);
-        load_sums(sum[row][1], j->sums[row] + j->sum_pitch, registers);
+    vec bias[SLIDE_REGISTERS];
+    if (begins) {
+        load_sums(bias, j->bias, registers);
     }
+    load_column(sum, 0, j, 0, bias, registers, begins);
+    load_column(sum, 1, j, j->sum_pitch, bias, registers, begins);
     /* The next event is looked up while one is added, whichever pixel it belongs to: then it is
      * there when a run ends otherwise than foreseen. Behind the last one lies another, of whatever.
      */
@@ -205,9 +241,7 @@ ALWAYS void slide_row(const td_slide_job *j, const int registers) {
     vec next_value = vec_set(table[*event & TD_EVENT_TIME]);
     for (int x = 0; x < j->width; x++) {
         size_t oldest = (size_t)x * j->sum_pitch;
-        for (int row = 0; row < 3; row++) {
-            load_sums(sum[row][2], j->sums[row] + oldest + 2 * j->sum_pitch, registers);
-        }
+        load_column(sum, 2, j, oldest + 2 * j->sum_pitch, bias, registers, begins);
         const uint32_t *end = j->row.events + j->row.starts[x + 1];
         const float *origin = j->weights - (size_t)x * (size_t)j->block * stride;
         while (event < end) {
@@ -216,36 +250,41 @@ ALWAYS void slide_row(const td_slide_job *j, const int registers) {
             event++;
             next = (size_t)(*event >> 16) * stride;
             next_value = vec_set(table[*event & TD_EVENT_TIME]);
-            ONE_BASE(w);
-            for (int k = 0; k < 9 * registers; k++) { /* the last tap comes first */
-                int tap = 8 - k / registers, r = k % registers;
-                vec *to = &sum[(8 - tap) / 3][(8 - tap) % 3][r];
-                *to = vec_fma(vec_load(w + (tap * registers + r) * LANES), value, *to);
-            }
+            ONE_BASE(w); /* the last tap comes first */
+            EACH_OF_3(row, 3,
+                      EACH_OF_3(column, 3,
+                                EACH_OF_3(r, registers,
+                                          const float *from =
+                                              w + ((8 - 3 * row - column) * registers + r) * LANES;
+                                          vec *to = &sum[row][column][r];
+                                          *to = vec_fma(vec_load(from), value, *to);)))
         }
-        for (int row = 0; row < 3; row++) {
-            store_sums(j->sums[row] + oldest, sum[row][0], registers);
-            for (int r = 0; r < registers; r++) {
-                sum[row][0][r] = sum[row][1][r];
-                sum[row][1][r] = sum[row][2][r];
-            }
-        }
+        store_column(sum, 0, j, oldest, registers);
+        EACH_OF_3(row, 3,
+                  EACH_OF_3(r, registers, sum[row][0][r] = sum[row][1][r];
+                            sum[row][1][r] = sum[row][2][r];))
     }
-    for (int row = 0; row < 3; row++) {
-        float *end = j->sums[row] + (size_t)j->width * j->sum_pitch;
-        store_sums(end, sum[row][0], registers);
-        store_sums(end + j->sum_pitch, sum[row][1], registers);
+    size_t end = (size_t)j->width * j->sum_pitch;
+    store_column(sum, 0, j, end, registers);
+    store_column(sum, 1, j, end + j->sum_pitch, registers);
+}
+
+ALWAYS void slide_rows(const td_slide_job *j, const int registers) {
+    if (j->bias != NULL) {
+        slide_row(j, registers, true);
+    } else {
+        slide_row(j, registers, false);
     }
 }
 
 static void slide(const td_slide_job *j) {
 #if SLIDE_REGISTERS > 1
     if (j->registers == SLIDE_REGISTERS) {
-        slide_row(j, SLIDE_REGISTERS);
+        slide_rows(j, SLIDE_REGISTERS);
         return;
     }
 #endif
-    slide_row(j, 1);
+    slide_rows(j, 1);
 }
 
 /* ----------------------------------------------------------------------------------------- dense
@@ -517,16 +556,21 @@ static void decode(const float *table, int steps, const uint8_t *times, float *v
 
 ALWAYS size_t list_pixel(const td_list_job *j, size_t offset, uint32_t first, bool pairs,
                          uint32_t *events) {
+    const uint8_t *times = j->times + offset, *negative = pairs ? j->negative + offset : NULL;
+    places at = places_from(first << 16);
     size_t n = 0;
-    for (int c = 0; c < j->channels; c += LANES) {
-        int count = j->channels - c < LANES ? j->channels - c : LANES;
-        n += list_lanes(j->times + offset + c, pairs ? j->negative + offset + c : NULL, count,
-                        (first + (uint32_t)c) << 16, events + n);
+    int c = 0;
+    for (; c + LANES <= j->channels; c += LANES, at = places_next(at)) {
+        n += list_lanes(times + c, pairs ? negative + c : NULL, LANES, at, events + n);
+    }
+    if (c < j->channels) {
+        n += list_lanes(times + c, pairs ? negative + c : NULL, j->channels - c, at, events + n);
     }
     return n;
 }
 
-ALWAYS void list_row(const td_list_job *j, bool pairs) {
+ALWAYS void list_row(const td_list_job *job, bool pairs) {
+    const td_list_job copy = *job, *j = &copy; /* which no event that is written can change */
     size_t n = 0;
     for (int x = 0; x < j->width; x++) {
         j->starts[x] = (uint32_t)n;

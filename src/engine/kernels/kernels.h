@@ -40,8 +40,9 @@ typedef struct td_run {
  */
 typedef struct td_gather_job {
     float *sums;
-    int registers; /* a pixel has registers * lanes outputs */
-    bool far;      /* the weights are many: they are fetched some events ahead */
+    const float *bias; /* [registers * lanes] where sums begin; NULL: they have begun */
+    int registers;     /* a pixel has registers * lanes outputs */
+    bool far;          /* the weights are many: they are fetched some events ahead */
     size_t run_count;
     const td_run *runs;     /* those of one length together: then the end of each is foreseen */
     const uint32_t *events; /* TD_SLACK readable behind the last */
@@ -71,6 +72,8 @@ typedef struct td_scatter_job {
 typedef struct td_slide_job {
     float *sums[3]; /* the output rows of ky = 2, 1, 0, from output pixel pad - 2 on; each has
                      * width + 2 pixels, of registers * lanes outputs */
+    const float
+        *bias; /* [registers * lanes] where the sums of ky = 0 begin; NULL: they have begun */
     size_t sum_pitch;
     int registers;
     int width, block;
@@ -82,7 +85,7 @@ typedef struct td_slide_job {
 /* One row of output pixels, densely: every input counts, also if it is 0. */
 typedef struct td_dense_job {
     float *sums;
-    const float *bias; /* [registers * lanes] where sums begin; NULL: they have begun */
+    const float *bias; /* as in td_gather_job */
     size_t sum_pitch;
     int pixels, registers;
     const float *values; /* channel 0 at tap (0, 0) of output pixel 0; padding is there, as zeros */
@@ -97,7 +100,7 @@ typedef struct td_dense_job {
 /* One row of output pixels; every output reads the one input channel of its own index. */
 typedef struct td_channel_job {
     float *sums;
-    const float *bias; /* as in td_dense_job */
+    const float *bias; /* as in td_gather_job */
     size_t sum_pitch;
     int pixels, registers;
     const float *values;

@@ -33,8 +33,18 @@ static inline void decode_lanes(const lookup *table, const uint8_t *times, float
     }
 }
 
+typedef uint32_t places;
+
+static inline places places_from(uint32_t event) {
+    return event;
+}
+
+static inline places places_next(places at) {
+    return at + ((uint32_t)LANES << 16);
+}
+
 static inline size_t list_lanes(const uint8_t *times, const uint8_t *negative, int count,
-                                uint32_t first, uint32_t *events) {
+                                places first, uint32_t *events) {
     size_t n = 0;
     for (int i = 0; i < count; i++) {
         uint32_t index = times[i];
