@@ -397,15 +397,6 @@ static const float *table_of(const task *t, const td_route *route) {
     return t->session->plan->layers[route->synapses->source].table;
 }
 
-/* Fetches a share of the weights that come next, while the current ones are used. */
-static void fetch(const float *weights, size_t count, int part, int parts) {
-    size_t share = (count + (size_t)parts - 1) / (size_t)parts;
-    const float *from = weights + (size_t)part * share;
-    for (size_t i = 0; i < share; i += 16) {
-        __builtin_prefetch(from + i, 0, 3);
-    }
-}
-
 /* Weights of one block of inputs of a route. */
 static size_t block_weights(const task *t, const td_route *route) {
     const td_window *w = &route->synapses->window;
@@ -434,6 +425,7 @@ static void slide(const task *t, const td_route *route, const float *weights, in
     size_t size = block_weights(t, route);
     int first, end;
     heard_rows(t, route, &first, &end);
+    size_t rows = (size_t)(end - first);
     if (t->bias != NULL) { /* the others begin with their first row of the kernel */
         begin_rows(t, t->first, first + s->window.y.pad_begin);
     }
@@ -453,7 +445,8 @@ static void slide(const task *t, const td_route *route, const float *weights, in
                 job.sums[k] = (wanted ? sums_at(t, output) : t->nowhere) +
                               (s->window.x.pad_begin - 2) * (ptrdiff_t)t->outputs;
             }
-            fetch(weights + size, size, y - first, end - first);
+            job.ahead = weights + size + (size_t)(y - first) * size / rows;
+            job.ahead_step = size / (rows * (size_t)route->width);
             t->session->plan->kernels->slide(&job);
         }
     }
@@ -537,6 +530,8 @@ static void gather(const task *t, const td_route *route, const float *weights, i
             job.bias = b == 0 && k == 0 ? t->bias : NULL;
             job.run_count = find_runs(t, route, group, b, k, job.bias != NULL);
             sort_runs(t, job.run_count);
+            job.ahead = weights + size;
+            job.ahead_step = size / (job.run_count + 1);
             t->session->plan->kernels->gather(&job);
         }
     }

@@ -47,6 +47,8 @@ typedef struct td_gather_job {
     const td_run *runs;     /* those of one length together: then the end of each is foreseen */
     const uint32_t *events; /* TD_SLACK readable behind the last */
     const float *weights;   /* [taps][block][registers * lanes] */
+    const float *ahead;     /* what comes next: */
+    size_t ahead_step;      /* of which each run fetches so much into the second-level cache */
     const float *table;     /* [2 * 256] */
 } td_gather_job;
 
@@ -79,6 +81,8 @@ typedef struct td_slide_job {
     int width, block;
     td_event_row row;
     const float *weights; /* [block][3][3][registers * lanes] */
+    const float *ahead;   /* what comes next: */
+    size_t ahead_step;    /* of which each pixel fetches so much into the second-level cache */
     const float *table;   /* [2 * 256] */
 } td_slide_job;
 
