@@ -531,7 +531,7 @@ static void gather(const task *t, const td_route *route, const float *weights, i
             job.run_count = find_runs(t, route, group, b, k, job.bias != NULL);
             sort_runs(t, job.run_count);
             job.ahead = weights + size;
-            job.ahead_step = size / (job.run_count + 1);
+            job.ahead_step = job.far ? 0 : size / (job.run_count + 1);
             t->session->plan->kernels->gather(&job);
         }
     }

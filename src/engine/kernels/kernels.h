@@ -47,7 +47,7 @@ typedef struct td_gather_job {
     const td_run *runs;     /* those of one length together: then the end of each is foreseen */
     const uint32_t *events; /* TD_SLACK readable behind the last */
     const float *weights;   /* [taps][block][registers * lanes] */
-    const float *ahead;     /* what comes next: */
+    const float *ahead;     /* what comes next, unless `far`: */
     size_t ahead_step;      /* of which each run fetches so much into the second-level cache */
     const float *table;     /* [2 * 256] */
 } td_gather_job;
