@@ -190,6 +190,18 @@ static bool same_list(const cli_list *a, const cli_list *b) {
     return same;
 }
 
+/* Says so where the network begins by normalising: twice is a mistake, and a costly one. */
+static void warn_of_two(const cli_arguments *arguments, const tdsnn_model *model) {
+    tdsnn_node_info first = {0};
+    if (model != NULL && tdsnn_model_node_count(model) > 0) {
+        first = tdsnn_model_node(model, 0);
+    }
+    if (first.op != NULL && strcmp(first.op, "Sub") == 0) {
+        cli_warning("%s normalises its input itself (node '%s'): --mean and --std come on top of it",
+                    arguments->model, first.name);
+    }
+}
+
 /* The mean and standard deviation: those of the converted file, unless others were given. */
 static tdsnn_status choose_normalisation(const cli_arguments *arguments, const tdsnn_model *model,
                                          const cli_data_arguments *given,
@@ -209,6 +221,9 @@ static tdsnn_status choose_normalisation(const cli_arguments *arguments, const t
     if (!converted) {
         mean = given->mean;
         std = given->std;
+    }
+    if (!converted && mean.count > 0) {
+        warn_of_two(arguments, model);
     }
     options->channels_normalised = mean.count < std.count ? mean.count : std.count;
     for (int i = 0; i < options->channels_normalised; i++) {

@@ -110,6 +110,12 @@ def test_train(folder):
     ok(status == 0 and read(again) != before, 'train: another seed does not', said)
     status, out, said = tdsnn('train', path, '-o', again, *SMALL, '--epochs', '1', '--force')
     ok(status == 0 and 'mlp.onnx -> again.onnx' in out, "train: a file's shape, weights drawn anew", out, said)
+    normal = ['--mean', '0.1', '--std', '0.3']
+    status, out, said = tdsnn('train', path, '-o', again, *SMALL, '--epochs', '1', *normal, '--force')
+    ok(status == 0 and said == '', 'train: normalised', out, said)
+    once, twice = (tdsnn('eval', again, '--data', 'glyphs', '--limit', '5', *words) for words in ([], normal))
+    ok(once[0] == 0 and once[2] == '', 'eval: the file normalises by itself', *once)
+    ok(twice[0] == 0 and "(node 'input-mean')" in twice[2], 'eval: a second time is warned of', *twice)
     return path
 
 
