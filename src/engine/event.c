@@ -490,6 +490,11 @@ static void sort_runs(const task *t, size_t count) {
     td_run *sorted = t->own->sorted;
     uint32_t *at = t->own->lengths;
     uint32_t length = 0;
+    if (count == 1) {
+        sorted[0] = runs[0];
+        at[runs[0].count] = 0;
+        return;
+    }
     for (size_t sum = 0; sum < count; length++) {
         uint32_t here = at[length];
         at[length] = (uint32_t)sum;
