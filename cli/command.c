@@ -197,8 +197,9 @@ static void warn_of_two(const cli_arguments *arguments, const tdsnn_model *model
         first = tdsnn_model_node(model, 0);
     }
     if (first.op != NULL && strcmp(first.op, "Sub") == 0) {
-        cli_warning("%s normalises its input itself (node '%s'): --mean and --std come on top of it",
-                    arguments->model, first.name);
+        cli_warning(
+            "%s normalises its input itself (node '%s'): --mean and --std come on top of it",
+            arguments->model, first.name);
     }
 }
 
