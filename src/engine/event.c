@@ -375,20 +375,24 @@ static float *sums_at(const task *t, int y) {
     return t->sums + (size_t)(y - t->first) * t->row;
 }
 
+/* The rows first .. end - 1, if they are the task's, begin at the bias. */
+static void begin_rows(const task *t, int first, int end) {
+    for (int y = first > t->first ? first : t->first; y < end && y < t->end; y++) {
+        t->session->plan->kernels->fill(t->block->bias, t->block->registers,
+                                        t->layer->layer->shape.w, sums_at(t, y));
+    }
+}
+
 /* Sums that no synapse has reached yet. */
 static void start_at_bias(const task *t) {
     const td_layer *layer = t->layer->layer;
-    const td_kernels *kernels = t->session->plan->kernels;
-    const float *bias = t->block->bias;
-    int registers = t->block->registers;
     size_t row = (size_t)layer->shape.w * t->outputs;
+    if (!layer->event_bias_per_neuron) {
+        begin_rows(t, t->first, t->end);
+        return;
+    }
     for (int y = t->first; y < t->end; y++) {
-        float *sums = sums_at(t, y);
-        if (!layer->event_bias_per_neuron) {
-            kernels->fill(bias, registers, layer->shape.w, sums);
-            continue;
-        }
-        memcpy(sums, bias + (size_t)y * row, row * sizeof *sums);
+        memcpy(sums_at(t, y), t->block->bias + (size_t)y * row, row * sizeof(float));
     }
 }
 
@@ -410,14 +414,6 @@ static void heard_rows(const task *t, const td_route *route, int *first, int *en
     int top = t->first - ys->pad_begin, bottom = t->end - ys->pad_begin + ys->kernel - 1;
     *first = top < 0 ? 0 : top;
     *end = bottom > height ? height : bottom;
-}
-
-/* The rows first .. end - 1, if they are the task's, begin at the bias. */
-static void begin_rows(const task *t, int first, int end) {
-    for (int y = first > t->first ? first : t->first; y < end && y < t->end; y++) {
-        t->session->plan->kernels->fill(t->bias, t->block->registers, t->layer->layer->shape.w,
-                                        sums_at(t, y));
-    }
 }
 
 static void slide(const task *t, const td_route *route, const float *weights, int group) {
@@ -490,11 +486,6 @@ static void sort_runs(const task *t, size_t count) {
     td_run *sorted = t->own->sorted;
     uint32_t *at = t->own->lengths;
     uint32_t length = 0;
-    if (count == 1) {
-        sorted[0] = runs[0];
-        at[runs[0].count] = 0;
-        return;
-    }
     for (size_t sum = 0; sum < count; length++) {
         uint32_t here = at[length];
         at[length] = (uint32_t)sum;

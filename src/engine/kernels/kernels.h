@@ -72,10 +72,9 @@ typedef struct td_scatter_job {
 
 /* Events of one input row onto the three output rows that a 3x3 kernel of stride 1 reaches. */
 typedef struct td_slide_job {
-    float *sums[3]; /* the output rows of ky = 2, 1, 0, from output pixel pad - 2 on; each has
-                     * width + 2 pixels, of registers * lanes outputs */
-    const float
-        *bias; /* [registers * lanes] where the sums of ky = 0 begin; NULL: they have begun */
+    float *sums[3];    /* the output rows of ky = 2, 1, 0, from output pixel pad - 2 on; each has
+                        * width + 2 pixels, of registers * lanes outputs */
+    const float *bias; /* as in td_gather_job, of the sums of ky = 0 alone */
     size_t sum_pitch;
     int registers;
     int width, block;
