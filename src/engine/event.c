@@ -11,8 +11,10 @@
 /* What one thread of a session writes alone. */
 typedef struct scratch {
     float *sums;
-    float *row;  /* two rows of values */
-    float *band; /* what a band of output rows reads */
+    float *row; /* two rows of values */
+    /* what a band of output rows reads */
+    float *values;
+    uint32_t *events, *starts;
     td_run *runs, *sorted;
     uint32_t *lengths; /* how many runs have each length, then where those go; 0 in between */
 } scratch;
@@ -43,10 +45,11 @@ static size_t plane_of(td_shape shape) {
 static tdsnn_status fill(tdsnn_context *ctx, td_session *s) {
     const td_plan *p = s->plan;
     s->times = td_alloc(ctx, p->times_size + TD_SLACK, 1);
-    s->flat = td_alloc(ctx, p->flat_size + TD_SLACK, 1);
-    s->values = td_alloc(ctx, td_plan_values(p, s->threads) + TD_SLACK, sizeof *s->values);
-    s->events = td_alloc(ctx, p->events_size + TD_SLACK, sizeof *s->events);
-    s->starts = td_alloc(ctx, p->starts_size, sizeof *s->starts);
+    td_places whole = td_plan_whole(p, s->threads);
+    s->flat = td_alloc(ctx, whole.flat + TD_SLACK, 1);
+    s->values = td_alloc(ctx, whole.values + TD_SLACK, sizeof *s->values);
+    s->events = td_alloc(ctx, whole.events + TD_SLACK, sizeof *s->events);
+    s->starts = td_alloc(ctx, whole.starts, sizeof *s->starts);
     s->scratch = td_alloc(ctx, (size_t)s->threads, sizeof *s->scratch);
     bool made = s->times != NULL && s->flat != NULL && s->values != NULL && s->events != NULL &&
                 s->starts != NULL && s->scratch != NULL;
@@ -57,9 +60,12 @@ static tdsnn_status fill(tdsnn_context *ctx, td_session *s) {
         own->runs = td_alloc(ctx, p->runs_size, sizeof *own->runs);
         own->sorted = td_alloc(ctx, p->runs_size, sizeof *own->sorted);
         own->lengths = td_alloc(ctx, p->lengths_size, sizeof *own->lengths);
-        own->band = td_alloc(ctx, p->band_size + TD_SLACK, sizeof *own->band);
-        made = own->sums != NULL && own->row != NULL && own->band != NULL && own->runs != NULL &&
-               own->sorted != NULL && own->lengths != NULL;
+        own->values = td_alloc(ctx, p->band.values + TD_SLACK, sizeof *own->values);
+        own->events = td_alloc(ctx, p->band.events + TD_SLACK, sizeof *own->events);
+        own->starts = td_alloc(ctx, p->band.starts, sizeof *own->starts);
+        made = own->sums != NULL && own->row != NULL && own->runs != NULL && own->sorted != NULL &&
+               own->lengths != NULL && own->values != NULL && own->events != NULL &&
+               own->starts != NULL;
     }
     return made ? td_team_create(ctx, s->threads, &s->team) : TDSNN_ERR_RUNTIME;
 }
@@ -88,7 +94,9 @@ void td_session_destroy(td_session *s) {
     for (int i = 0; s->scratch != NULL && i < s->threads; i++) {
         td_free(s->scratch[i].sums);
         td_free(s->scratch[i].row);
-        td_free(s->scratch[i].band);
+        td_free(s->scratch[i].values);
+        td_free(s->scratch[i].events);
+        td_free(s->scratch[i].starts);
         td_free(s->scratch[i].runs);
         td_free(s->scratch[i].sorted);
         td_free(s->scratch[i].lengths);
@@ -276,24 +284,52 @@ static void read_values(const td_session *s, const scratch *own, const td_route 
 /* ----------------------------------------------------------------------------------------- events
  */
 
-static td_event_row events_of(const td_session *s, const td_route *route, int y, int group,
-                              int block) {
-    size_t width = (size_t)route->width, at = (size_t)y;
-    size_t lists = (size_t)route->synapses->groups * (size_t)route->blocks; /* of a row */
+/* The rows of the view that the output rows first .. end - 1 hear. */
+static void heard_rows(const td_route *route, int first, int end, int *from, int *to) {
+    const td_axis *ys = &route->synapses->window.y;
+    int height = route->synapses->view.h;
+    int top = td_axis_input(ys, first, 0), bottom = td_axis_input(ys, end - 1, ys->kernel - 1) + 1;
+    *from = top < 0 ? 0 : top;
+    *to = bottom > height ? height : bottom;
+}
+
+/* The lists of a route's rows, from row `first` on. */
+typedef struct lists {
+    const td_route *route;
+    uint32_t *events, *starts;
+    int first;
+} lists;
+
+/* band: see task. */
+static lists lists_of(const td_session *s, const scratch *own, const td_route *route, int band) {
+    if (band < 0) {
+        return (lists){route, s->events + route->session.events, s->starts + route->session.starts,
+                       0};
+    }
+    lists l = {route, own->events + route->thread.events, own->starts + route->thread.starts, 0};
+    int end;
+    heard_rows(route, band, band + 1, &l.first, &end);
+    return l;
+}
+
+static td_event_row events_of(const lists *l, int y, int group, int block) {
+    const td_route *route = l->route;
+    size_t width = (size_t)route->width, at = (size_t)(y - l->first);
     size_t list = (size_t)group * (size_t)route->blocks + (size_t)block;
-    return (td_event_row){s->events + route->events + at * td_row_events(route) +
+    return (td_event_row){l->events + at * td_row_events(route) +
                               list * width * (size_t)route->block,
-                          s->starts + route->event_starts + (at * lists + list) * (width + 1)};
+                          l->starts + (at * td_row_lists(route) + list) * (width + 1)};
 }
 
 /* The lists of row y from its spike times. Each list may overwrite the first entries of the next
  * one of the row, which is made after it. */
-static void list_row(const td_session *s, const td_route *route, int y, const uint8_t *times,
+static void list_row(const td_kernels *kernels, const lists *l, int y, const uint8_t *times,
                      const uint8_t *negative, size_t pitch) {
+    const td_route *route = l->route;
     const td_synapses *syn = route->synapses;
     for (int g = 0; g < syn->groups; g++) {
         for (int b = 0; b < route->blocks; b++) {
-            td_event_row row = events_of(s, route, y, g, b);
+            td_event_row row = events_of(l, y, g, b);
             int done = b * route->block, left = route->inputs - done;
             size_t first = (size_t)(syn->first_input + g * route->inputs + done);
             td_list_job job = {.times = times + first,
@@ -308,7 +344,7 @@ static void list_row(const td_session *s, const td_route *route, int y, const ui
                 job.channels = route->width * route->inputs;
                 job.width = 1;
             }
-            s->plan->kernels->list(&job);
+            kernels->list(&job);
         }
     }
 }
@@ -324,31 +360,33 @@ static void flatten_times(const uint8_t *times, td_shape from, uint8_t *to) {
 }
 
 /* The one list of a view behind a Flatten. */
-static void list_flattened(const td_session *s, const td_route *route, const uint8_t *times,
+static void list_flattened(const td_session *s, const lists *l, const uint8_t *times,
                            const uint8_t *negative) {
+    const td_route *route = l->route;
     td_shape from = s->plan->network->layers[route->synapses->source].shape;
     int channels = route->synapses->view.c;
-    uint8_t *flat = s->flat + route->flat, *second = flat + channels + TD_SLACK;
+    uint8_t *flat = s->flat + route->session.flat, *second = flat + channels + TD_SLACK;
     flatten_times(times, from, flat);
     if (negative != NULL) {
         flatten_times(negative, from, second);
     }
-    list_row(s, route, 0, flat, negative == NULL ? NULL : second, (size_t)channels);
+    list_row(s->plan->kernels, l, 0, flat, negative == NULL ? NULL : second, (size_t)channels);
 }
 
 /* The lists of rows first .. end - 1. */
-static void list_events(const td_session *s, const td_route *route, int first, int end) {
+static void list_events(const td_session *s, const lists *l, int first, int end) {
+    const td_route *route = l->route;
     const td_layer_plan *source = &s->plan->layers[route->synapses->source];
     td_shape from = source->layer->shape;
     size_t row = (size_t)from.w * td_pitch(from.c), half = (size_t)from.h * row;
     const uint8_t *times = s->times + source->times;
     const uint8_t *negative = source->layer->pair ? times + half : NULL;
     if (is_flattened(s, route)) {
-        list_flattened(s, route, times, negative);
+        list_flattened(s, l, times, negative);
         return;
     }
     for (int y = first; y < end; y++) {
-        list_row(s, route, y, times + (size_t)y * row,
+        list_row(s->plan->kernels, l, y, times + (size_t)y * row,
                  negative == NULL ? NULL : negative + (size_t)y * row, td_pitch(from.c));
     }
 }
@@ -363,12 +401,12 @@ typedef struct task {
     const td_layer_plan *layer;
     const td_block *block;
     int first, end;    /* output rows */
-    int band;          /* the first row of the band whose values are there; below 0: all are */
+    int band;          /* the first row of the band whose values and lists there are; below 0: of
+                        * all */
     const float *bias; /* where the sums of the next population begin; NULL: they have begun */
     size_t outputs;    /* registers * lanes: floats from one pixel's sums to the next's */
     size_t row;        /* floats from one row's to the next's */
     float *sums;       /* of the first pixel of row `first` */
-    float *nowhere;    /* a row for outputs that do not exist, or are not of this task */
 } task;
 
 static float *sums_at(const task *t, int y) {
@@ -407,42 +445,49 @@ static size_t block_weights(const task *t, const td_route *route) {
     return (size_t)w->y.kernel * (size_t)w->x.kernel * (size_t)route->block * t->outputs;
 }
 
-/* The rows of the view that the task's rows hear, at stride 1. */
-static void heard_rows(const task *t, const td_route *route, int *first, int *end) {
-    const td_axis *ys = &route->synapses->window.y;
-    int height = route->synapses->view.h;
-    int top = t->first - ys->pad_begin, bottom = t->end - ys->pad_begin + ys->kernel - 1;
-    *first = top < 0 ? 0 : top;
-    *end = bottom > height ? height : bottom;
+static lists lists_for(const task *t, const td_route *route) {
+    return lists_of(t->session, t->own, route, t->band);
+}
+
+/* Puts the task's output rows that input row y reaches into the job; the lowest row of the kernel
+ * that reaches one. */
+static int find_rows(const task *t, const td_synapses *s, int y, td_slide_job *job) {
+    int bottom = y + s->window.y.pad_begin, top = bottom - 2; /* through ky = 0 and 2 */
+    int lowest = bottom < t->end ? 0 : bottom - t->end + 1;
+    ptrdiff_t left = (s->window.x.pad_begin - 2) * (ptrdiff_t)t->outputs;
+    for (int output = top < t->first ? t->first : top; output <= bottom - lowest; output++) {
+        job->sums[job->rows++] = sums_at(t, output) + left;
+    }
+    return lowest;
 }
 
 static void slide(const task *t, const td_route *route, const float *weights, int group) {
     const td_synapses *s = route->synapses;
     size_t size = block_weights(t, route);
+    const lists l = lists_for(t, route);
     int first, end;
-    heard_rows(t, route, &first, &end);
+    heard_rows(route, t->first, t->end, &first, &end);
     size_t rows = (size_t)(end - first);
+    int width = route->width, pad = s->window.x.pad_begin;
+    bool ends = width > 1 && width + pad - 1 == t->layer->layer->shape.w;
     if (t->bias != NULL) { /* the others begin with their first row of the kernel */
         begin_rows(t, t->first, first + s->window.y.pad_begin);
     }
     for (int b = 0; b < route->blocks; b++, weights += size) {
         for (int y = first; y < end; y++) {
-            td_slide_job job = {.bias = b == 0 ? t->bias : NULL,
-                                .sum_pitch = t->outputs,
+            td_slide_job job = {.sum_pitch = t->outputs,
                                 .registers = t->block->registers,
-                                .width = route->width,
+                                .width = width,
                                 .block = route->block,
-                                .row = events_of(t->session, route, y, group, b),
-                                .weights = weights,
+                                .deaf_left = pad == 1 ? 0 : -1,
+                                .deaf_right = ends ? width - 1 : -1,
+                                .row = events_of(&l, y, group, b),
                                 .table = table_of(t, route)};
-            for (int k = 0; k < 3; k++) {
-                int output = y + s->window.y.pad_begin - (2 - k);
-                bool wanted = output >= t->first && output < t->end;
-                job.sums[k] = (wanted ? sums_at(t, output) : t->nowhere) +
-                              (s->window.x.pad_begin - 2) * (ptrdiff_t)t->outputs;
-            }
+            int lowest = find_rows(t, s, y, &job);
+            job.bias = b == 0 && lowest == 0 ? t->bias : NULL;
+            job.weights = weights + (size_t)lowest * 3 * t->outputs;
             job.ahead = weights + size + (size_t)(y - first) * size / rows;
-            job.ahead_step = size / (rows * (size_t)route->width);
+            job.ahead_step = size / (rows * (size_t)width);
             t->session->plan->kernels->slide(&job);
         }
     }
@@ -450,8 +495,8 @@ static void slide(const task *t, const td_route *route, const float *weights, in
 
 /* The runs of kernel row k onto the task's pixels, with or without the empty ones, and how many
  * have each length; their number. */
-static size_t find_runs(const task *t, const td_route *route, int group, int block, int k,
-                        bool empty) {
+static size_t find_runs(const task *t, const lists *l, int group, int block, int k, bool empty) {
+    const td_route *route = l->route;
     const td_synapses *s = route->synapses;
     const td_axis *ys = &s->window.y, xs = s->window.x;
     const int width = route->width, pixels = t->layer->layer->shape.w, pitch = route->block;
@@ -463,8 +508,8 @@ static size_t find_runs(const task *t, const td_route *route, int group, int blo
         if (input < 0 || input >= s->view.h) {
             continue;
         }
-        td_event_row row = events_of(t->session, route, input, group, block);
-        uint32_t first = (uint32_t)(row.events - t->session->events);
+        td_event_row row = events_of(l, input, group, block);
+        uint32_t first = (uint32_t)(row.events - l->events);
         uint32_t sums = (uint32_t)((size_t)(y - t->first) * t->row);
         for (int x = 0; x < pixels; x++, sums += (uint32_t)t->outputs) {
             int left = x * xs.stride - xs.pad_begin, right = left + xs.kernel;
@@ -509,13 +554,14 @@ static void begin_deaf_rows(const task *t, const td_route *route) {
 
 /* Kernel row after kernel row, so that the weights of one stay near while all pixels use them. */
 static void gather(const task *t, const td_route *route, const float *weights, int group) {
+    const lists l = lists_for(t, route);
     const td_window *w = &route->synapses->window;
     size_t size = block_weights(t, route) / (size_t)w->y.kernel; /* of a kernel row */
     td_gather_job job = {.sums = t->sums,
                          .registers = t->block->registers,
                          .runs = t->own->sorted,
                          .far = plane_of(t->layer->layer->shape) == 1,
-                         .events = t->session->events,
+                         .events = l.events,
                          .table = table_of(t, route)};
     if (t->bias != NULL) {
         begin_deaf_rows(t, route);
@@ -524,7 +570,7 @@ static void gather(const task *t, const td_route *route, const float *weights, i
         for (int k = 0; k < w->y.kernel; k++, weights += size) {
             job.weights = weights;
             job.bias = b == 0 && k == 0 ? t->bias : NULL;
-            job.run_count = find_runs(t, route, group, b, k, job.bias != NULL);
+            job.run_count = find_runs(t, &l, group, b, k, job.bias != NULL);
             sort_runs(t, job.run_count);
             job.ahead = weights + size;
             job.ahead_step = job.far ? 0 : size / (job.run_count + 1);
@@ -536,8 +582,9 @@ static void gather(const task *t, const td_route *route, const float *weights, i
 static void scatter(const task *t, const td_route *route, const float *weights, int group) {
     const td_synapses *s = route->synapses;
     const td_axis *ys = &s->window.y, *xs = &s->window.x;
+    const lists l = lists_for(t, route);
     int first, end;
-    heard_rows(t, route, &first, &end);
+    heard_rows(route, t->first, t->end, &first, &end);
     td_scatter_job job = {.sum_pitch = t->outputs,
                           .row_pitch = t->row,
                           .registers = t->block->registers,
@@ -553,7 +600,7 @@ static void scatter(const task *t, const td_route *route, const float *weights, 
         job.end_row = top - t->first + 1 < ys->kernel ? top - t->first + 1 : ys->kernel;
         job.sums = sums_at(t, top - job.first_row) +
                    (xs->pad_begin - xs->kernel + 1) * (ptrdiff_t)t->outputs;
-        job.row = events_of(t->session, route, y, group, 0);
+        job.row = events_of(&l, y, group, 0);
         t->session->plan->kernels->scatter(&job);
     }
 }
@@ -561,13 +608,13 @@ static void scatter(const task *t, const td_route *route, const float *weights, 
 /* Where row 0 of a band's values would lie, padding counted. */
 static float *band_values(const scratch *own, const td_route *route, int band) {
     ptrdiff_t row = (ptrdiff_t)band * route->synapses->window.y.stride;
-    return own->band + route->band - row * route->width * (ptrdiff_t)route->pitch;
+    return own->values + route->thread.values - row * route->width * (ptrdiff_t)route->pitch;
 }
 
 /* Where a window's first tap of output row y lies, padding included. */
 static const float *first_tap(const task *t, const td_route *route, int y) {
-    const float *values =
-        t->band < 0 ? t->session->values + route->values : band_values(t->own, route, t->band);
+    const float *values = t->band < 0 ? t->session->values + route->session.values
+                                      : band_values(t->own, route, t->band);
     ptrdiff_t row = (ptrdiff_t)y * route->synapses->window.y.stride;
     return values + row * route->width * (ptrdiff_t)route->pitch;
 }
@@ -734,7 +781,6 @@ static void run_block(const td_session *s, const scratch *own, const td_layer_pl
     t.outputs = (size_t)block->registers * (size_t)s->plan->kernels->lanes;
     t.row = ((size_t)shape.w + 2 * TD_MARGIN) * t.outputs;
     t.sums = own->sums + TD_MARGIN * t.outputs;
-    t.nowhere = t.sums + (size_t)(end - first) * t.row;
     if (begins_at_bias(l, block)) {
         t.bias = block->bias;
     } else {
@@ -935,17 +981,36 @@ static void route_item(void *arg, int index, int worker) {
         return;
     }
     if (td_form_lists(route->form)) {
-        list_events(s, route, first, end);
+        const lists l = lists_of(s, NULL, route, -1);
+        list_events(s, &l, first, end);
     } else {
         /* and the padding above the first row and below the last */
         int from = first == 0 ? 0 : first + route->top;
         int to = end == rows ? route->height : end + route->top;
         read_values(s, &s->scratch[worker], route, p->activity->input, from, to,
-                    s->values + route->values);
+                    s->values + route->session.values);
     }
 }
 
-/* A band of rows, from spike times to spike times; the sums of one row are encoded at once. */
+/* What a route's output rows first .. end - 1 hear. */
+static void read_band(const step *p, const scratch *own, const td_route *route, int first,
+                      int end) {
+    const td_session *s = p->session;
+    int from, to;
+    if (td_form_lists(route->form)) {
+        const lists l = lists_of(s, own, route, first);
+        heard_rows(route, first, end, &from, &to);
+        list_events(s, &l, from, to);
+    } else { /* padding included */
+        const td_axis *ys = &route->synapses->window.y;
+        from = first * ys->stride;
+        to = (end - 1) * ys->stride + (ys->kernel - 1) * ys->dilation + 1;
+        read_values(s, own, route, p->activity->input, from, to, band_values(own, route, first));
+    }
+}
+
+/* A band of rows, from spike times to spike times. Without events the sums of one row are encoded
+ * at once. */
 static void band_item(void *arg, int part, int worker) {
     const step *p = arg;
     const td_session *s = p->session;
@@ -953,16 +1018,13 @@ static void band_item(void *arg, int part, int worker) {
     const scratch *own = &s->scratch[worker];
     int rows = l->layer->shape.h;
     int first = part_start(p, rows, part), end = part_start(p, rows, part + 1);
+    int each = l->lists ? end - first : 1;
     for (int k = 0; k < l->route_count && first < end; k++) {
-        const td_route *route = &l->routes[k];
-        const td_axis *ys = &route->synapses->window.y;
-        int heard = (end - 1) * ys->stride + (ys->kernel - 1) * ys->dilation + 1;
-        read_values(s, own, route, p->activity->input, first * ys->stride, heard,
-                    band_values(own, route, first));
+        read_band(p, own, &l->routes[k], first, end);
     }
     for (int b = 0; b < l->block_count; b++) {
-        for (int y = first; y < end; y++) {
-            run_block(s, own, l, b, first, y, y + 1, p->activity->logits);
+        for (int y = first; y < end; y += each) {
+            run_block(s, own, l, b, first, y, y + each, p->activity->logits);
         }
     }
 }

@@ -236,11 +236,6 @@ static void shape_route(td_route *route, const td_layer *layer) {
     }
 }
 
-/* What a session needs for the routes of one layer. */
-typedef struct needs {
-    size_t values, flat, events, starts;
-} needs;
-
 /* Adds a * b + slack elements; false if that is too many. */
 static bool need(size_t *sum, size_t a, size_t b) {
     size_t size;
@@ -248,10 +243,9 @@ static bool need(size_t *sum, size_t a, size_t b) {
            td_size_add(*sum, size, sum);
 }
 
-static bool place_values(const td_plan *p, td_route *route, needs *n) {
+static bool place_values(const td_plan *p, td_route *route, td_places *n) {
     const td_synapses *s = route->synapses;
     td_shape from = p->network->layers[s->source].shape;
-    route->values = n->values;
     bool fits = need(&n->values, (size_t)route->height * (size_t)route->width, route->pitch);
     route->whole = n->values;
     bool flat = s->view.flat && plane_of(s->averages ? s->averaged : from) > 1;
@@ -266,13 +260,10 @@ static bool place_values(const td_plan *p, td_route *route, needs *n) {
     return fits && ((!flat && !planes) || need(&n->values, plane_of(s->view), td_pitch(s->view.c)));
 }
 
-static bool place_events(const td_plan *p, td_route *route, needs *n) {
+static bool place_events(const td_plan *p, td_route *route, td_places *n) {
     const td_synapses *s = route->synapses;
     const td_layer *source = &p->network->layers[s->source];
-    size_t rows = (size_t)s->view.h, lists = rows * (size_t)s->groups * (size_t)route->blocks;
-    route->events = n->events;
-    route->event_starts = n->starts;
-    route->flat = n->flat;
+    size_t rows = (size_t)s->view.h, lists = rows * td_row_lists(route);
     bool flat = s->view.flat && plane_of(source->shape) > 1;
     return need(&n->events, rows, td_row_events(route)) &&
            need(&n->starts, lists, (size_t)s->view.w + 1) &&
@@ -281,8 +272,10 @@ static bool place_events(const td_plan *p, td_route *route, needs *n) {
 }
 
 /* Places the route's values or events behind those of the layer's routes before it. */
-static tdsnn_status place_route(tdsnn_context *ctx, const td_plan *p, td_route *route, needs *n) {
+static tdsnn_status place_route(tdsnn_context *ctx, const td_plan *p, td_route *route,
+                                td_places *n) {
     td_shape view = route->synapses->view;
+    route->session = *n;
     bool fits = td_form_lists(route->form) ? place_events(p, route, n) : place_values(p, route, n);
     return fits ? TDSNN_OK
                 : td_error(ctx, TDSNN_ERR_UNSUPPORTED,
@@ -420,43 +413,76 @@ static tdsnn_status pack_weights(td_plan *p, td_layer_plan *l, td_block *block) 
 /* ----------------------------------------------------------------------------------------- layers
  */
 
-/* Floats of the view's rows that so many output rows read. */
-static size_t band_floats(const td_route *route, size_t rows) {
-    const td_axis *ys = &route->synapses->window.y;
-    size_t heard =
-        (rows - 1) * (size_t)ys->stride + (size_t)(ys->kernel - 1) * (size_t)ys->dilation + 1;
-    return heard * (size_t)route->width * route->pitch;
-}
-
 static bool reads_by_rows(const td_plan *p, const td_route *route) {
     const td_synapses *s = route->synapses;
     const td_layer *source = &p->network->layers[s->source];
     bool flat = s->view.flat && plane_of(source->shape) > 1;
-    return !td_form_lists(route->form) && !s->averages && !flat &&
-           !td_synapses_unflatten(source, s);
+    return !s->averages && !flat && !td_synapses_unflatten(source, s);
 }
 
-/* Whether the layer goes by rows, and how many at a time. */
-static void plan_rows(td_plan *p, td_layer_plan *l) {
-    size_t each = 0, first = 0;
+/* Adds what the route needs for a band of `rows` output rows. */
+static void place_band(const td_route *route, size_t rows, td_places *n) {
+    const td_axis *ys = &route->synapses->window.y;
+    size_t heard =
+        (rows - 1) * (size_t)ys->stride + (size_t)(ys->kernel - 1) * (size_t)ys->dilation + 1;
+    if (!td_form_lists(route->form)) {
+        n->values += heard * (size_t)route->width * route->pitch + TD_SLACK;
+        return;
+    }
+    heard = heard < (size_t)route->height ? heard : (size_t)route->height;
+    n->events += heard * td_row_events(route) + TD_SLACK;
+    n->starts += heard * td_row_lists(route) * ((size_t)route->width + 1);
+}
+
+static size_t band_values(const td_layer_plan *l, size_t rows) {
+    td_places n = {0};
+    for (int k = 0; k < l->route_count; k++) {
+        place_band(&l->routes[k], rows, &n);
+    }
+    return n.values;
+}
+
+/* Output rows of which the values that they read stay near. */
+static size_t near_values(const td_layer_plan *l) {
+    size_t first = band_values(l, 1), each = band_values(l, 2) - first;
+    if (first >= NEAR_VALUES) {
+        return 1;
+    }
+    return each == 0 ? (size_t)l->layer->shape.h : 1 + (NEAR_VALUES - first) / each;
+}
+
+/* Output rows of which the sums of a block of neurons stay near. */
+static size_t near_sums(const td_plan *p, const td_layer *layer, int registers) {
+    size_t row = ((size_t)layer->shape.w + 2 * TD_MARGIN) * (size_t)registers *
+                 (size_t)p->kernels->lanes * sizeof(float);
+    return NEAR_SUMS / row < LEAST_ROWS ? LEAST_ROWS : NEAR_SUMS / row;
+}
+
+static void grow(td_places *most, const td_places *n) {
+    most->values = n->values > most->values ? n->values : most->values;
+    most->flat = n->flat > most->flat ? n->flat : most->flat;
+    most->events = n->events > most->events ? n->events : most->events;
+    most->starts = n->starts > most->starts ? n->starts : most->starts;
+}
+
+/* Whether the layer goes by rows, and by how many. Without events the sums of a row are encoded at
+ * once, and what is read is what has to stay near. */
+static void plan_rows(td_plan *p, td_layer_plan *l, int registers) {
     l->by_rows = true;
     for (int k = 0; k < l->route_count; k++) {
         l->by_rows = l->by_rows && reads_by_rows(p, &l->routes[k]);
-        each += band_floats(&l->routes[k], 2) - band_floats(&l->routes[k], 1);
-        first += band_floats(&l->routes[k], 1);
+        l->lists = l->lists || td_form_lists(l->routes[k].form);
     }
-    size_t height = (size_t)l->layer->shape.h, rows = 1;
-    if (first < NEAR_VALUES) {
-        rows += each == 0 ? height : (NEAR_VALUES - first) / each;
-    }
-    rows = rows < height ? rows : height;
-    l->band_rows = (int)rows;
-    size_t size = 0;
+    size_t height = (size_t)l->layer->shape.h, rows = near_sums(p, l->layer, registers);
+    l->bands = rows >= height ? 1 : ceil_div((int)height, (int)rows);
+    rows = l->lists ? (size_t)ceil_div((int)height, l->bands) : near_values(l);
+    l->band_rows = (int)(rows < height ? rows : height);
+    td_places n = {0};
     for (int k = 0; k < l->route_count && l->by_rows; k++) {
-        l->routes[k].band = size;
-        size += band_floats(&l->routes[k], rows) + TD_SLACK;
+        l->routes[k].thread = n;
+        place_band(&l->routes[k], (size_t)l->band_rows, &n);
     }
-    p->band_size = size > p->band_size ? size : p->band_size;
+    grow(&p->band, &n);
 }
 
 static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l,
@@ -483,7 +509,6 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         int most = dense_only ? p->kernels->dense_registers : TD_MAX_REGISTERS;
         *registers = *registers < most ? *registers : most;
     }
-    needs n = {0};
     for (int k = 0; k < l->route_count; k++) {
         td_route *route = &l->routes[k];
         const td_synapses *s = &layer->synapses[k];
@@ -495,7 +520,7 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         p->row_size = row > p->row_size ? row : p->row_size;
         size_t lengths = (size_t)s->window.x.kernel * (size_t)route->block + 1;
         p->lengths_size = lengths > p->lengths_size ? lengths : p->lengths_size;
-        tdsnn_status status = place_route(ctx, p, route, &n);
+        tdsnn_status status = place_route(ctx, p, route, &l->whole);
         if (status != TDSNN_OK) {
             return status;
         }
@@ -504,19 +529,8 @@ static tdsnn_status plan_routes(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         l->cycles[k] = (is_channelwise(s) ? 1 : s->groups) * blocks *
                        predict(p, layer, s, route->form, *registers, density);
     }
-    l->values_size = n.values;
-    plan_rows(p, l);
-    p->flat_size = n.flat > p->flat_size ? n.flat : p->flat_size;
-    p->events_size = n.events > p->events_size ? n.events : p->events_size;
-    p->starts_size = n.starts > p->starts_size ? n.starts : p->starts_size;
+    plan_rows(p, l, *registers);
     return TDSNN_OK;
-}
-
-static int count_bands(const td_plan *p, const td_layer *layer, int registers) {
-    size_t row = ((size_t)layer->shape.w + 2 * TD_MARGIN) * (size_t)registers *
-                 (size_t)p->kernels->lanes * sizeof(float);
-    size_t rows = NEAR_SUMS / row < LEAST_ROWS ? LEAST_ROWS : NEAR_SUMS / row;
-    return rows >= (size_t)layer->shape.h ? 1 : ceil_div(layer->shape.h, (int)rows);
 }
 
 static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l, int registers) {
@@ -527,7 +541,6 @@ static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         return TDSNN_ERR_RUNTIME;
     }
     cut_all(p, layer, registers, l->blocks);
-    l->bands = count_bands(p, layer, registers);
     size_t pixels = (size_t)ceil_div(layer->shape.h, l->bands) * (size_t)layer->shape.w;
     p->runs_size = pixels + 1 > p->runs_size ? pixels + 1 : p->runs_size;
     for (int b = 0; b < l->block_count; b++) {
@@ -538,8 +551,7 @@ static tdsnn_status plan_blocks(tdsnn_context *ctx, td_plan *p, td_layer_plan *l
         size_t outputs = (size_t)block->registers * (size_t)p->kernels->lanes, sums;
         size_t row = ((size_t)layer->shape.w + 2 * TD_MARGIN) * outputs;
         size_t rows = (size_t)ceil_div(layer->shape.h, l->bands);
-        /* one row more takes the sums of output rows that are not there */
-        if (!td_size_mul(rows + 1, row, &sums)) {
+        if (!td_size_mul(rows, row, &sums)) {
             return td_error(ctx, TDSNN_ERR_UNSUPPORTED, "layer '%s' is too large to run",
                             layer->name);
         }
@@ -710,28 +722,32 @@ int td_layer_bands(const td_layer_plan *l, int threads) {
     if (threads == 1 || bands == 0) {
         return bands;
     }
-    if ((bands < threads && l->weight_bytes > SHARED_WEIGHTS) || l->layer->shape.h < threads) {
+    int least = l->lists ? threads * LEAST_ROWS : threads; /* rows at borders are listed twice */
+    if ((bands < threads && l->weight_bytes > SHARED_WEIGHTS) || l->layer->shape.h < least) {
         return 0;
     }
     return ceil_div(bands, threads) * threads; /* so that they end together */
 }
 
-size_t td_plan_values(const td_plan *p, int threads) {
-    size_t most = 0;
+td_places td_plan_whole(const td_plan *p, int threads) {
+    td_places most = {0};
     for (int i = 0; i < p->network->layer_count; i++) {
-        const td_layer_plan *l = &p->layers[i];
-        most = td_layer_bands(l, threads) == 0 && l->values_size > most ? l->values_size : most;
+        if (td_layer_bands(&p->layers[i], threads) == 0) {
+            grow(&most, &p->layers[i].whole);
+        }
     }
     return most;
 }
 
+static size_t bytes_of(const td_places *n) {
+    return n->values * sizeof(float) + n->flat + (n->events + n->starts) * sizeof(uint32_t);
+}
+
 size_t td_plan_session_bytes(const td_plan *p, int threads) {
-    return p->times_size + p->flat_size + (p->events_size + p->starts_size) * sizeof(uint32_t) +
-           (td_plan_values(p, threads) +
-            (size_t)threads * (p->sums_size + p->band_size + 2 * p->row_size)) *
-               sizeof(float) +
-           (size_t)threads *
-               (2 * p->runs_size * sizeof(td_run) + p->lengths_size * sizeof(uint32_t));
+    td_places whole = td_plan_whole(p, threads);
+    size_t own = bytes_of(&p->band) + (p->sums_size + 2 * p->row_size) * sizeof(float) +
+                 2 * p->runs_size * sizeof(td_run) + p->lengths_size * sizeof(uint32_t);
+    return p->times_size + bytes_of(&whole) + (size_t)threads * own;
 }
 
 size_t td_plan_weight_bytes(const td_plan *p) {

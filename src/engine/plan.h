@@ -23,6 +23,13 @@ static inline size_t td_pitch(int channels) {
                                 : (c + TD_CHANNEL_PITCH - 1) / TD_CHANNEL_PITCH * TD_CHANNEL_PITCH;
 }
 
+/* Elements of the buffers that what is read goes to: how many, or from where on. */
+typedef struct td_places {
+    size_t values; /* floats */
+    size_t flat;   /* spike times in the order of a Flatten */
+    size_t events, starts;
+} td_places;
+
 /* One population, as its reader's plan takes it. */
 typedef struct td_route {
     const td_synapses *synapses;
@@ -33,18 +40,19 @@ typedef struct td_route {
      * `left` columns before them. The others read lists of events: [row][group][block]. */
     int height, width, top, left;
     size_t pitch;
-    size_t values;           /* offset in the session's values */
-    size_t band;             /* offset in a thread's values of a band */
-    size_t whole, flattened; /* offsets there: the population before averaging, behind a Flatten */
-    size_t flat;             /* offset in the session's bytes: spike times flattened */
-    size_t events, event_starts; /* offsets in the session's */
+    td_places session;       /* where it is read whole, in the session's buffers */
+    td_places thread;        /* where by rows, in a thread's */
+    size_t whole, flattened; /* in the session's values: before averaging, behind a Flatten */
 } td_route;
+
+/* Lists of a row of the view. */
+static inline size_t td_row_lists(const td_route *route) {
+    return (size_t)route->synapses->groups * (size_t)route->blocks;
+}
 
 /* From the lists of one row to those of the next: threads list different rows at the same time. */
 static inline size_t td_row_events(const td_route *route) {
-    return (size_t)route->synapses->groups * (size_t)route->blocks * (size_t)route->width *
-               (size_t)route->block +
-           TD_SLACK;
+    return td_row_lists(route) * (size_t)route->width * (size_t)route->block + TD_SLACK;
 }
 
 /* Neurons of neighbouring channels, computed together: those of one or more registers. */
@@ -63,18 +71,19 @@ typedef struct td_layer_plan {
     int route_count, block_count;
     td_route *routes;
     td_block *blocks;
-    /* Whether all routes read values of the layers before, row by row: then a thread can take some
-     * output rows at a time, from spike times to spike times, with all that they read near. */
+    /* Whether all routes can read the layers before row by row: then a thread can take a band of
+     * output rows, from spike times to spike times, with all that they read near. */
     bool by_rows;
-    int band_rows;       /* output rows of which what they read stays in the second-level cache */
-    size_t values_size;  /* floats of all that the routes read, if it is not by rows */
+    bool lists;      /* whether some route is read as events */
+    int band_rows;   /* how many at most */
+    td_places whole; /* what the routes need if it is not by rows */
+    int bands; /* runs of rows whose sums stay in the second-level cache, one after the other */
     size_t weight_bytes; /* of all blocks */
-    int bands;    /* runs of rows whose sums stay in the second-level cache, one after the other */
-    td_tree tree; /* of its code */
-    const float *table; /* [2 * 256] what spikes stand for, of second neurons of pairs negated */
-    size_t times;       /* offset of its spike times in the session, bytes; of pairs two halves */
-    double density;     /* expected share of events */
-    double *cycles;     /* [routes] predicted */
+    td_tree tree;        /* of its code */
+    const float *table;  /* [2 * 256] what spikes stand for, of second neurons of pairs negated */
+    size_t times;        /* offset of its spike times in the session, bytes; of pairs two halves */
+    double density;      /* expected share of events */
+    double *cycles;      /* [routes] predicted */
 } td_layer_plan;
 
 struct td_plan {
@@ -85,21 +94,19 @@ struct td_plan {
     size_t weight_bytes;
     /* of a session */
     size_t times_size; /* bytes */
-    size_t flat_size;  /* bytes */
-    size_t band_size;  /* floats, of a thread */
-    size_t events_size, starts_size;
-    size_t sums_size; /* floats */
-    size_t row_size;  /* floats of the longest row of values */
-    size_t runs_size,
-        lengths_size; /* of a thread: runs of events, and lengths that they may have */
+    size_t sums_size;  /* floats */
+    size_t row_size;   /* floats of the longest row of values */
+    /* of a thread */
+    td_places band;                 /* what it reads of a band */
+    size_t runs_size, lengths_size; /* runs of events, and lengths that they may have */
 };
 
 /* Into how many bands of rows a session of so many threads cuts a layer whose threads go from spike
  * times to spike times; 0: it does not, and reads all before it sums. */
 int td_layer_bands(const td_layer_plan *layer, int threads);
 
-/* Floats that such a session's layers read at once, those by rows not counted. */
-size_t td_plan_values(const td_plan *plan, int threads);
+/* What such a session's layers need that do not go by rows. */
+td_places td_plan_whole(const td_plan *plan, int threads);
 
 /* A curve through the thresholds, if there is one that is near enough. */
 void td_curve_fill(const tdsnn_code *code, td_curve *curve);

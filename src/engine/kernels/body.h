@@ -83,6 +83,11 @@ ALWAYS void store_sums(float *to, const vec *sum, const int registers) {
     EACH_OF_8(r, registers, vec_store(to + r * LANES, sum[r]);)
 }
 
+/* Adds what one spike gives. */
+ALWAYS void add_weights(vec *sum, const float *w, vec value, const int registers) {
+    EACH_OF_8(r, registers, sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);)
+}
+
 /* Begins to bring what is used later into the second-level cache: in one go it would wait for the
  * third. */
 ALWAYS void fetch(const float *from, size_t count) {
@@ -112,7 +117,7 @@ ALWAYS void add_event(vec *sum, const float *origin, const uint32_t *event, cons
     if (far) {
         fetch_ahead(origin, event, registers);
     }
-    EACH_OF_8(r, registers, sum[r] = vec_fma(vec_load(w + r * LANES), value, sum[r]);)
+    add_weights(sum, w, value, registers);
 }
 
 /* `together` runs side by side: a sum can only take one event after the other, and one run has too
@@ -212,90 +217,118 @@ static void scatter(const td_scatter_job *job){WITH_REGISTERS(scatter_row, job)}
 
 /* ----------------------------------------------------------------------------------------- slide
  * The sums of the 3 x 3 output pixels around an input pixel stay in registers: each event is read
- * once and goes to all nine.
+ * once and goes to all nine. At the plane's border, and at that of a thread's rows, there are one
+ * or two rows of them.
  */
 
-/* Sums of one column of output pixels; where they begin those of ky = 0 are in `bias`. */
+/* Sums of one column of output pixels; where they begin those of the last row are the bias. */
 ALWAYS void load_column(vec (*sum)[3][SLIDE_REGISTERS], const int column, const td_slide_job *j,
-                        size_t offset, const vec *bias, const int registers, const bool begins) {
-    load_sums(sum[0][column], j->sums[0] + offset, registers);
-    load_sums(sum[1][column], j->sums[1] + offset, registers);
-    if (begins) {
-        EACH_OF_3(r, registers, sum[2][column][r] = bias[r];)
-    } else {
-        load_sums(sum[2][column], j->sums[2] + offset, registers);
-    }
+                        size_t offset, const int rows, const int registers, const bool begins) {
+    EACH_OF_3(row, rows, const bool bias = begins && row == rows - 1;
+              load_sums(sum[row][column], bias ? j->bias : j->sums[row] + offset, registers);)
 }
 
 ALWAYS void store_column(vec (*sum)[3][SLIDE_REGISTERS], const int column, const td_slide_job *j,
-                         size_t offset, const int registers) {
-    EACH_OF_3(row, 3, store_sums(j->sums[row] + offset, sum[row][column], registers);)
+                         size_t offset, const int rows, const int registers) {
+    EACH_OF_3(row, rows, store_sums(j->sums[row] + offset, sum[row][column], registers);)
 }
 
-ALWAYS void slide_row(const td_slide_job *job, const int registers, const bool begins) {
-    const td_slide_job copy = *job, *j = &copy; /* which no sum that is stored can change */
-    const float *table = j->table;
+/* The event that comes next, looked up while the one before is added, whichever pixel it belongs
+ * to: then it is there when a run ends otherwise than foreseen. Behind the last one lies another,
+ * of whatever. */
+typedef struct next_event {
+    const uint32_t *event;
+    size_t weights;
+    vec value;
+} next_event;
+
+ALWAYS void look_up(next_event *n, const float *table, const size_t stride) {
+    n->weights = (size_t)(*n->event >> 16) * stride;
+    n->value = vec_set(table[*n->event & TD_EVENT_TIME]);
+}
+
+/* The events of pixel x onto the columns first .. end - 1 of the three. */
+ALWAYS void slide_pixel(vec (*sum)[3][SLIDE_REGISTERS], next_event *next, const td_slide_job *j,
+                        int x, const int rows, const int first, const int end,
+                        const int registers) {
     const size_t stride = 9 * (size_t)registers * LANES; /* weights of a channel */
-    const uint32_t *event = j->row.events + j->row.starts[0];
-    vec sum[3][3][SLIDE_REGISTERS]; /* [ky = 2, 1, 0][kx = 2, 1, 0] */
-    vec bias[SLIDE_REGISTERS];
-    if (begins) {
-        load_sums(bias, j->bias, registers);
+    const uint32_t *behind = j->row.events + j->row.starts[x + 1];
+    const float *origin = j->weights - (size_t)x * (size_t)j->block * stride, *table = j->table;
+    while (next->event < behind) {
+        const float *w = origin + next->weights;
+        vec value = next->value;
+        next->event++;
+        look_up(next, table, stride);
+        ONE_BASE(w); /* the last tap comes first */
+        EACH_OF_3(row, rows,
+                  EACH_OF_3(
+                      column, end, if (column >= first) {
+                          const int tap = 3 * (rows - row) - 1 - column;
+                          add_weights(sum[row][column], w + tap * registers * LANES, value,
+                                      registers);
+                      }))
     }
-    load_column(sum, 0, j, 0, bias, registers, begins);
-    load_column(sum, 1, j, j->sum_pitch, bias, registers, begins);
-    /* The next event is looked up while one is added, whichever pixel it belongs to: then it is
-     * there when a run ends otherwise than foreseen. Behind the last one lies another, of whatever.
-     */
-    size_t next = (size_t)(*event >> 16) * stride;
-    vec next_value = vec_set(table[*event & TD_EVENT_TIME]);
+}
+
+ALWAYS void slide_row(const td_slide_job *job, const int rows, const int registers,
+                      const bool begins) {
+    const td_slide_job copy = *job, *j = &copy; /* which no sum that is stored can change */
+    vec sum[3][3][SLIDE_REGISTERS];             /* [row][kx = 2, 1, 0] */
+    load_column(sum, 0, j, 0, rows, registers, begins);
+    load_column(sum, 1, j, j->sum_pitch, rows, registers, begins);
+    next_event next = {.event = j->row.events + j->row.starts[0]};
+    look_up(&next, j->table, 9 * (size_t)registers * LANES);
     for (int x = 0; x < j->width; x++) {
         size_t oldest = (size_t)x * j->sum_pitch;
-        load_column(sum, 2, j, oldest + 2 * j->sum_pitch, bias, registers, begins);
-        const uint32_t *end = j->row.events + j->row.starts[x + 1];
-        const float *origin = j->weights - (size_t)x * (size_t)j->block * stride;
-        while (event < end) {
-            const float *w = origin + next;
-            vec value = next_value;
-            event++;
-            next = (size_t)(*event >> 16) * stride;
-            next_value = vec_set(table[*event & TD_EVENT_TIME]);
-            ONE_BASE(w); /* the last tap comes first */
-            EACH_OF_3(row, 3,
-                      EACH_OF_3(column, 3,
-                                EACH_OF_3(r, registers,
-                                          const float *from =
-                                              w + ((8 - 3 * row - column) * registers + r) * LANES;
-                                          vec *to = &sum[row][column][r];
-                                          *to = vec_fma(vec_load(from), value, *to);)))
+        load_column(sum, 2, j, oldest + 2 * j->sum_pitch, rows, registers, begins);
+        if (x == j->deaf_left) {
+            slide_pixel(sum, &next, j, x, rows, 1, 3, registers);
+        } else if (x == j->deaf_right) {
+            slide_pixel(sum, &next, j, x, rows, 0, 2, registers);
+        } else {
+            slide_pixel(sum, &next, j, x, rows, 0, 3, registers);
         }
-        store_column(sum, 0, j, oldest, registers);
+        store_column(sum, 0, j, oldest, rows, registers);
         fetch(j->ahead + (size_t)x * j->ahead_step, j->ahead_step);
-        EACH_OF_3(row, 3,
+        EACH_OF_3(row, rows,
                   EACH_OF_3(r, registers, sum[row][0][r] = sum[row][1][r];
                             sum[row][1][r] = sum[row][2][r];))
     }
     size_t end = (size_t)j->width * j->sum_pitch;
-    store_column(sum, 0, j, end, registers);
-    store_column(sum, 1, j, end + j->sum_pitch, registers);
+    store_column(sum, 0, j, end, rows, registers);
+    store_column(sum, 1, j, end + j->sum_pitch, rows, registers);
 }
 
-ALWAYS void slide_rows(const td_slide_job *j, const int registers) {
+ALWAYS void slide_rows(const td_slide_job *j, const int rows, const int registers) {
     if (j->bias != NULL) {
-        slide_row(j, registers, true);
+        slide_row(j, rows, registers, true);
     } else {
-        slide_row(j, registers, false);
+        slide_row(j, rows, registers, false);
+    }
+}
+
+ALWAYS void slide_registers(const td_slide_job *j, const int registers) {
+    switch (j->rows) {
+    case 1:
+        slide_rows(j, 1, registers);
+        break;
+    case 2:
+        slide_rows(j, 2, registers);
+        break;
+    default:
+        slide_rows(j, 3, registers);
+        break;
     }
 }
 
 static void slide(const td_slide_job *j) {
 #if SLIDE_REGISTERS > 1
     if (j->registers == SLIDE_REGISTERS) {
-        slide_rows(j, SLIDE_REGISTERS);
+        slide_registers(j, SLIDE_REGISTERS);
         return;
     }
 #endif
-    slide_rows(j, 1);
+    slide_registers(j, 1);
 }
 
 /* ----------------------------------------------------------------------------------------- dense

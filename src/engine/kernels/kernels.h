@@ -70,16 +70,19 @@ typedef struct td_scatter_job {
     const float *table;
 } td_scatter_job;
 
-/* Events of one input row onto the three output rows that a 3x3 kernel of stride 1 reaches. */
+/* Events of one input row onto output rows that a 3x3 kernel of stride 1 reaches: all three, or
+ * those that exist. */
 typedef struct td_slide_job {
-    float *sums[3];    /* the output rows of ky = 2, 1, 0, from output pixel pad - 2 on; each has
-                        * width + 2 pixels, of registers * lanes outputs */
-    const float *bias; /* as in td_gather_job, of the sums of ky = 0 alone */
+    int rows;          /* 1 .. 3 */
+    float *sums[3];    /* those of ky = lowest + rows - 1, .., lowest, from output pixel pad - 2 on;
+                        * each has width + 2 pixels, of registers * lanes outputs */
+    const float *bias; /* as in td_gather_job, of the last of these rows alone */
     size_t sum_pitch;
     int registers;
     int width, block;
+    int deaf_left, deaf_right; /* input pixels without an output pixel before, and behind; or -1 */
     td_event_row row;
-    const float *weights; /* [block][3][3][registers * lanes] */
+    const float *weights; /* [block][3][3][registers * lanes], from ky = lowest on */
     const float *ahead;   /* what comes next: */
     size_t ahead_step;    /* of which each pixel fetches so much into the second-level cache */
     const float *table;   /* [2 * 256] */
