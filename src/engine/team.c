@@ -1,6 +1,7 @@
 #include "engine/team.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
@@ -23,6 +24,9 @@ typedef struct helper {
     td_team *team;
     pthread_t thread;
     int number; /* 1 .. threads - 1 */
+#if defined(__linux__)
+    cpu_set_t cores; /* that it may run on, kept while it wakes */
+#endif
 } helper;
 
 struct td_team {
@@ -143,11 +147,51 @@ static void *helper_main(void *arg) {
     return NULL;
 }
 
-static void wake(td_team *t) {
+static void rouse(td_team *t) {
     pthread_mutex_lock(&t->lock);
     atomic_store(&t->sleepers, 0);
-    pthread_cond_broadcast(&t->work);
     pthread_mutex_unlock(&t->lock);
+    pthread_cond_broadcast(&t->work);
+}
+
+/* Linux often wakes a helper on the caller's core, where one of the two waits until the system
+ * moves the other, some milliseconds: helpers wake on other cores, if they may use any. */
+static void keep_off_this_core(td_team *t) {
+#if defined(__linux__)
+    int here = sched_getcpu();
+    for (int i = 0; i < t->started; i++) {
+        helper *h = &t->helpers[i];
+        if (pthread_getaffinity_np(h->thread, sizeof h->cores, &h->cores) != 0) {
+            CPU_ZERO(&h->cores);
+        }
+        cpu_set_t others = h->cores;
+        CPU_CLR((size_t)here, &others);
+        if (CPU_COUNT(&others) > 0) {
+            pthread_setaffinity_np(h->thread, sizeof others, &others);
+        }
+    }
+#else
+    (void)t;
+#endif
+}
+
+static void allow_all_cores(td_team *t) {
+#if defined(__linux__)
+    for (int i = 0; i < t->started; i++) {
+        helper *h = &t->helpers[i];
+        if (CPU_COUNT(&h->cores) > 0) {
+            pthread_setaffinity_np(h->thread, sizeof h->cores, &h->cores);
+        }
+    }
+#else
+    (void)t;
+#endif
+}
+
+static void wake(td_team *t) {
+    keep_off_this_core(t);
+    rouse(t);
+    allow_all_cores(t);
 }
 
 /* ------------------------------------------------------------------------------------------ caller
@@ -199,7 +243,7 @@ void td_team_destroy(td_team *t) {
         return;
     }
     atomic_store(&t->quit, true);
-    wake(t);
+    rouse(t);
     for (int i = 0; i < t->started; i++) {
         pthread_join(t->helpers[i].thread, NULL);
     }

@@ -1,6 +1,7 @@
 /* Teams: every item once, whoever sleeps. */
 #include "engine/team.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -72,6 +73,41 @@ static void test_idle(tdsnn_context *ctx) {
     td_team_destroy(NULL);
 }
 
+#if defined(__linux__)
+typedef struct seen {
+    cpu_set_t cores;
+    atomic_int helped;
+} seen;
+
+static void see_cores(void *arg, int index, int worker) {
+    seen *s = arg;
+    (void)index;
+    if (worker == 1) {
+        sched_getaffinity(0, sizeof s->cores, &s->cores);
+        atomic_fetch_add(&s->helped, 1);
+    }
+    usleep(2000); /* so that either worker takes one */
+}
+
+/* Waking it moves a helper away from the caller, but it may use all cores again. */
+static void test_cores(tdsnn_context *ctx) {
+    cpu_set_t own;
+    td_team *team = NULL;
+    if (sched_getaffinity(0, sizeof own, &own) != 0 || td_team_create(ctx, 2, &team) != TDSNN_OK) {
+        ok(false, "a team of 2: %s", tdsnn_last_error(ctx));
+        return;
+    }
+    seen s = {.helped = 0};
+    for (int i = 0; i < 5; i++) {
+        usleep(2000); /* the helper falls asleep */
+        td_team_run(team, 2, count_item, &(tally){.slow = 0});
+        td_team_run(team, 2, see_cores, &s);
+    }
+    td_team_destroy(team);
+    ok(s.helped > 0 && CPU_EQUAL(&own, &s.cores), "who was woken may run on as many cores as ever");
+}
+#endif
+
 int main(void) {
     tdsnn_context *ctx = tdsnn_context_create();
     for (int threads = 1; threads <= 7; threads += 2) {
@@ -79,6 +115,9 @@ int main(void) {
     }
     test_team(ctx, 2);
     test_idle(ctx);
+#if defined(__linux__)
+    test_cores(ctx);
+#endif
     tdsnn_context_destroy(ctx);
     return tap_end();
 }
