@@ -20,7 +20,8 @@ typedef struct random_network_options {
     bool one_leak; /* the input's leak is the hidden layers' */
     bool ties;     /* one scale, and layers that pass codes on: drives that are codes */
     bool analog;   /* the input has no code */
-    bool wide;     /* up to 80 channels, planes of one size, every other window 3x3 */
+    td_shape
+        wide; /* up to c channels, planes of h x w, every other window 3x3; c = 0: small ones */
 } random_network_options;
 
 static inline int random_int(td_random *r, int low, int high) {
@@ -159,7 +160,7 @@ static inline td_term random_term(td_random *r, td_network *n, const td_layer *l
     }
     if (layer->shape.flat) {
         s.view = (td_shape){(int)td_shape_count(s.view), 1, 1, true};
-    } else if (options->wide && !s.averages && random_one_in(r, 2)) {
+    } else if (options->wide.c > 0 && !s.averages && random_one_in(r, 2)) {
         td_axis same = {.kernel = 3, .stride = 1, .dilation = 1, .pad_begin = 1, .pad_end = 1};
         s.window = (td_window){same, same};
     } else {
@@ -252,8 +253,9 @@ static inline td_network *random_network(tdsnn_context *ctx, td_random *r,
         layer->shape =
             (td_shape){random_int(r, 1, 6), random_int(r, 1, 7), random_int(r, 1, 7), false};
         bool last = i == hidden + 1;
-        if (options->wide) {
-            layer->shape = (td_shape){random_int(r, 1, 80), 5, 9, false};
+        if (options->wide.c > 0) {
+            layer->shape = options->wide;
+            layer->shape.c = random_int(r, 1, options->wide.c);
         }
         if (last || td_random_below(r, 4) == 0) {
             layer->shape = (td_shape){random_int(r, 1, 20), 1, 1, i > 0};
