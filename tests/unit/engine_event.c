@@ -75,8 +75,8 @@ static void run_plans(tdsnn_context *ctx, const td_network *n, const td_activity
     }
     for (int i = 0; (kernels = td_kernels_at(i, &runs)) != NULL; i++) {
         for (int d = 0; d < 3 && runs; d++) {
-            run_plan(ctx, n, kernels, densities[d], 1 + (int)(sum->networks + (size_t)d) % 3, want,
-                     have, sum);
+            int threads = 1 + (int)(sum->networks + (size_t)(d + i)) % 3;
+            run_plan(ctx, n, kernels, densities[d], threads, want, have, sum);
         }
     }
     sum->networks++;
@@ -198,8 +198,8 @@ int main(void) {
     /* rows for three threads, and more than one band of them for each */
     test_networks(ctx, "tall", 20,
                   (random_network_options){.biases = true, .wide = {40, 14, 3, false}});
-    test_networks(ctx, "broad", 4,
-                  (random_network_options){.biases = true, .wide = {33, 9, 520, false}});
+    test_networks(ctx, "broad", 6,
+                  (random_network_options){.biases = true, .wide = {10, 6, 1100, false}});
     tdsnn_context_destroy(ctx);
     return tap_end();
 }
