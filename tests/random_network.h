@@ -20,8 +20,7 @@ typedef struct random_network_options {
     bool one_leak; /* the input's leak is the hidden layers' */
     bool ties;     /* one scale, and layers that pass codes on: drives that are codes */
     bool analog;   /* the input has no code */
-    td_shape
-        wide; /* up to c channels, planes of h x w, every other window 3x3; c = 0: small ones */
+    td_shape wide; /* up to c channels, all planes h x w, every other window 3x3; 0: small ones */
 } random_network_options;
 
 static inline int random_int(td_random *r, int low, int high) {
