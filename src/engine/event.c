@@ -449,6 +449,16 @@ static lists lists_for(const task *t, const td_route *route) {
     return lists_of(t->session, t->own, route, t->band);
 }
 
+/* Rows that the first row of the kernel does not reach begin at the bias; the others do with it. */
+static void begin_deaf_rows(const task *t, const td_route *route) {
+    for (int y = t->first; y < t->end; y++) {
+        int input = td_axis_input(&route->synapses->window.y, y, 0);
+        if (input < 0 || input >= route->synapses->view.h) {
+            begin_rows(t, y, y + 1);
+        }
+    }
+}
+
 /* Puts the task's output rows that input row y reaches into the job; the lowest row of the kernel
  * that reaches one. */
 static int find_rows(const task *t, const td_synapses *s, int y, td_slide_job *job) {
@@ -470,8 +480,8 @@ static void slide(const task *t, const td_route *route, const float *weights, in
     size_t rows = (size_t)(end - first);
     int width = route->width, pad = s->window.x.pad_begin;
     bool ends = width > 1 && width + pad - 1 == t->layer->layer->shape.w;
-    if (t->bias != NULL) { /* the others begin with their first row of the kernel */
-        begin_rows(t, t->first, first + s->window.y.pad_begin);
+    if (t->bias != NULL) {
+        begin_deaf_rows(t, route);
     }
     for (int b = 0; b < route->blocks; b++, weights += size) {
         for (int y = first; y < end; y++) {
@@ -489,6 +499,55 @@ static void slide(const task *t, const td_route *route, const float *weights, in
             job.ahead = weights + size + (size_t)(y - first) * size / rows;
             job.ahead_step = size / (rows * (size_t)width);
             t->session->plan->kernels->slide(&job);
+        }
+    }
+}
+
+/* Puts the task's output rows that input row y reaches into the job, and where the weights of
+ * their lowest kernel row begin; that kernel row, or -1 if there is no output row. */
+static int find_column(const task *t, const td_axis *ys, int y, td_column_job *job) {
+    int at = y + ys->pad_begin, phase = at % ys->stride, lowest = -1;
+    for (int ky = ys->kernel - 1; ky >= 0; ky--) {
+        int output = (at - ky) / ys->stride;
+        if (ky % ys->stride == phase && at >= ky && output >= t->first && output < t->end) {
+            job->sums[job->rows++] = sums_at(t, output);
+            lowest = ky;
+        }
+    }
+    job->weights += (size_t)(lowest < 0 ? 0 : td_column_row(ys, lowest)) * t->outputs;
+    return lowest;
+}
+
+static void column(const task *t, const td_route *route, const float *weights, int group) {
+    const td_axis *ys = &route->synapses->window.y, *xs = &route->synapses->window.x;
+    size_t size = block_weights(t, route);
+    const lists l = lists_for(t, route);
+    int first, end;
+    heard_rows(route, t->first, t->end, &first, &end);
+    size_t rows = (size_t)(end - first), pixels = (size_t)t->layer->layer->shape.w;
+    if (t->bias != NULL) {
+        begin_deaf_rows(t, route);
+    }
+    for (int b = 0; b < route->blocks; b++, weights += size) {
+        for (int y = first; y < end; y++) {
+            td_column_job job = {.registers = t->block->registers,
+                                 .pixels = (int)pixels,
+                                 .step = xs->stride,
+                                 .pad = xs->pad_begin,
+                                 .taps = xs->kernel,
+                                 .width = route->width,
+                                 .block = route->block,
+                                 .row = events_of(&l, y, group, b),
+                                 .weights = weights,
+                                 .kernel_rows = ys->kernel,
+                                 .ahead = weights + size + (size_t)(y - first) * size / rows,
+                                 .ahead_step = size / (rows * pixels),
+                                 .table = table_of(t, route)};
+            int lowest = find_column(t, ys, y, &job);
+            job.bias = b == 0 && lowest == 0 ? t->bias : NULL;
+            if (lowest >= 0) {
+                t->session->plan->kernels->column(&job);
+            }
         }
     }
 }
@@ -540,16 +599,6 @@ static void sort_runs(const task *t, size_t count) {
         sorted[at[runs[i].count]++] = runs[i];
     }
     memset(at, 0, (size_t)length * sizeof *at);
-}
-
-/* Rows that the first row of the kernel does not reach begin at the bias; the others do with it. */
-static void begin_deaf_rows(const task *t, const td_route *route) {
-    for (int y = t->first; y < t->end; y++) {
-        int input = td_axis_input(&route->synapses->window.y, y, 0);
-        if (input < 0 || input >= route->synapses->view.h) {
-            begin_rows(t, y, y + 1);
-        }
-    }
 }
 
 /* Kernel row after kernel row, so that the weights of one stay near while all pixels use them. */
@@ -678,6 +727,9 @@ static void add_population(const task *t, int index) {
     switch (route->form) {
     case TD_FORM_SLIDE:
         slide(t, route, weights, group);
+        break;
+    case TD_FORM_COLUMN:
+        column(t, route, weights, group);
         break;
     case TD_FORM_GATHER:
         gather(t, route, weights, group);
@@ -1037,12 +1089,12 @@ static void block_item(void *arg, int index, int worker) {
 }
 
 /* Into how many runs of rows the blocks of a layer are cut: so many that the sums of one stay near,
- * and so that the threads end together. Those
- * that share rows write to the same cache lines, which costs about a fifth; who slides or scatters
- * onto some of the rows reads one more at each border. */
+ * and so that the threads end together. Those that share rows write to the same cache lines, which
+ * costs about a fifth; who goes by input rows reads one more at each border. */
 static int block_parts(const td_session *s, const td_layer_plan *l) {
     td_form form = l->routes[0].form;
-    double border = form == TD_FORM_SLIDE || form == TD_FORM_SCATTER ? 1.0 : 0.0, least = -1.0;
+    bool by_inputs = form == TD_FORM_SLIDE || form == TD_FORM_COLUMN || form == TD_FORM_SCATTER;
+    double border = by_inputs ? 1.0 : 0.0, least = -1.0;
     int rows = l->layer->shape.h, best = l->bands;
     for (int parts = l->bands; parts <= s->threads && parts <= rows; parts++) {
         int rounds = (l->block_count * parts + s->threads - 1) / s->threads;

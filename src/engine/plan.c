@@ -5,9 +5,12 @@
 /* What the kernels cost, in cycles of a core that loads two vectors and starts two fused
  * multiply-adds a cycle; the constants were measured (docs/performance.md). */
 #define SLIDE_PIXEL 18.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
+#define COLUMN_PIXEL 20.0
+#define COLUMN_LOAD 0.55 /* of two loads a cycle the first-level cache misses some */
 #define GATHER_RUN 40.0  /* sorting them, finding the first weights */
 #define DENSE_TILE 25.0
 #define LATENCY 4.0
+#define CACHE_BYTES 64.0 /* that the second-level cache gives a cycle */
 
 /* Bytes of sums that stay near while a band of rows is computed, and its least rows. */
 #define NEAR_SUMS ((size_t)256 << 10)
@@ -22,7 +25,8 @@
 #define CACHED_WEIGHTS 160000
 
 const char *td_form_name(td_form form) {
-    static const char *const names[] = {"slide", "scatter", "gather", "dense", "channels"};
+    static const char *const names[] = {"slide",  "column", "scatter",
+                                        "gather", "dense",  "channels"};
     return names[form];
 }
 
@@ -84,8 +88,40 @@ static bool can_gather(const td_plan *p, const td_synapses *s) {
            (int64_t)s->view.w * list_block(s) <= TD_MAX_PLACES;
 }
 
+/* Kernel rows that one input row uses at most. */
+static int column_rows(const td_axis *y) {
+    return ceil_div(y->kernel, y->stride);
+}
+
+static bool can_column(const td_plan *p, const td_synapses *s) {
+    return can_gather(p, s) && s->window.y.dilation == 1 && s->window.x.kernel > 1 &&
+           column_rows(&s->window.y) <= 3;
+}
+
 static double larger(double a, double b) {
     return a > b ? a : b;
+}
+
+/* Of an event onto so many sums in registers. */
+static double column_step(const td_plan *p, double sums) {
+    double bytes = sums * p->kernels->lanes * sizeof(float);
+    return larger(larger((sums + 2.0) * COLUMN_LOAD, LATENCY), bytes / CACHE_BYTES);
+}
+
+/* Of an output pixel: one run for each input row by which a kernel's rows go together. */
+static double predict_column(const td_plan *p, const td_synapses *s, int registers,
+                             double density) {
+    const td_axis *y = &s->window.y, *x = &s->window.x;
+    double inputs = s->inputs / s->groups, cycles = 0.0;
+    double blocks = ceil_div(s->inputs / s->groups, TD_CHANNEL_BLOCK);
+    bool pairs = x->stride == 1 && 6 * registers <= p->kernels->column_sums;
+    for (int phase = 0; phase < y->stride && phase < y->kernel; phase++) {
+        double sums = ceil_div(y->kernel - phase, y->stride) * registers;
+        double alone = column_step(p, sums), both = column_step(p, 2.0 * sums) / 2.0;
+        cycles += inputs * density * (alone + (x->kernel - 1) * (pairs ? both : alone)) +
+                  blocks * (COLUMN_PIXEL + 2.0 * sums);
+    }
+    return cycles;
 }
 
 /* Predicted cycles of a population onto `registers` of neighbouring outputs, all pixels. */
@@ -99,14 +135,13 @@ static double predict(const td_plan *p, const td_layer *layer, const td_synapses
     case TD_FORM_SLIDE:
         return (double)plane_of(s->view) *
                (inputs * density * (9.0 * r + 2.0) / 2.0 + blocks * (SLIDE_PIXEL + 6.0 * r));
+    case TD_FORM_COLUMN:
+        return pixels * predict_column(p, s, registers, density);
     case TD_FORM_SCATTER: /* a load and a store of each sum, and the weights */
         return (double)plane_of(s->view) * (inputs * density * (taps * (r + 0.5) + 15.0) + inputs);
     case TD_FORM_GATHER: {
         double runs = taps > 1.0 ? rows * blocks : 1.0;
-        /* wide registers wait for the second-level cache, which gives 64 bytes a cycle */
-        double wait = 1.0;
-        return pixels *
-               (taps * inputs * density * (r + 2.0) / 2.0 * wait + runs * (GATHER_RUN + r));
+        return pixels * (taps * inputs * density * (r + 2.0) / 2.0 + runs * (GATHER_RUN + r));
     }
     case TD_FORM_DENSE: {
         int tiles = ceil_div(layer->shape.w, p->kernels->dense_sums / registers);
@@ -164,6 +199,9 @@ static choice choose(const td_plan *p, const td_layer *layer, const td_synapses 
     if (can_gather(p, s)) {
         consider(&best, p, layer, s, TD_FORM_GATHER, gather_registers(p, s), density);
     }
+    for (int most = TD_COLUMN_REGISTERS; most > 0 && can_column(p, s); most--) {
+        consider(&best, p, layer, s, TD_FORM_COLUMN, most, density);
+    }
     if (can_scatter(p, layer, s)) {
         consider(&best, p, layer, s, TD_FORM_SCATTER, TD_MAX_REGISTERS, density);
     }
@@ -186,6 +224,7 @@ static td_form form_for(const td_plan *p, const td_layer *layer, const td_synaps
     } forms[] = {
         {TD_FORM_DENSE, registers <= p->kernels->dense_registers},
         {TD_FORM_GATHER, can_gather(p, s)},
+        {TD_FORM_COLUMN, registers <= TD_COLUMN_REGISTERS && can_column(p, s)},
         {TD_FORM_SCATTER, can_scatter(p, layer, s)},
         {TD_FORM_SLIDE, registers <= p->kernels->slide_registers && can_slide(p, layer, s)}};
     td_form best = TD_FORM_DENSE;
@@ -349,13 +388,19 @@ static void pack_channels(float *to, const td_synapses *s, const td_block *block
     }
 }
 
-/* Where the weights of one tap and input channel go: the taps of one channel lie together for
- * slides, the channels of one tap otherwise. */
-static size_t packed_row(const td_route *route, size_t b, size_t k, size_t c, size_t window) {
-    size_t block = (size_t)route->block;
-    bool by_channel = route->form == TD_FORM_SLIDE || route->form == TD_FORM_SCATTER;
-    size_t inner = by_channel ? c * window + k : k * block + c;
-    return b * block * window + inner;
+/* Where the weights of tap k and input channel c of a block go: see td_block. */
+static size_t packed_row(const td_route *route, size_t k, size_t c) {
+    const td_axis *y = &route->synapses->window.y;
+    size_t kh = (size_t)y->kernel, kw = (size_t)route->synapses->window.x.kernel;
+    switch (route->form) {
+    case TD_FORM_SLIDE:
+    case TD_FORM_SCATTER:
+        return c * kh * kw + k;
+    case TD_FORM_COLUMN:
+        return (k % kw * (size_t)route->block + c) * kh + (size_t)td_column_row(y, (int)(k / kw));
+    default:
+        return k * (size_t)route->block + c;
+    }
 }
 
 static void pack_inputs(float *to, const td_route *route, const td_block *block, size_t outputs) {
@@ -365,7 +410,8 @@ static void pack_inputs(float *to, const td_route *route, const td_block *block,
     for (size_t i = 0; i < inputs; i++) {
         size_t b = i / (size_t)route->block, c = i % (size_t)route->block;
         for (size_t k = 0; k < window; k++) {
-            float *row = to + packed_row(route, b, k, c, window) * outputs;
+            float *row =
+                to + (b * (size_t)route->block * window + packed_row(route, k, c)) * outputs;
             for (int o = 0; o < block->outputs; o++) {
                 size_t output = (size_t)(block->first - s->first_output + o);
                 row[o] = s->weights[(output * inputs + i) * window + k];

@@ -14,7 +14,8 @@
 
 /* Whether a population is read as lists of events. */
 static inline bool td_form_lists(td_form form) {
-    return form == TD_FORM_SLIDE || form == TD_FORM_SCATTER || form == TD_FORM_GATHER;
+    return form == TD_FORM_SLIDE || form == TD_FORM_COLUMN || form == TD_FORM_SCATTER ||
+           form == TD_FORM_GATHER;
 }
 
 static inline size_t td_pitch(int channels) {
@@ -58,12 +59,12 @@ static inline size_t td_row_events(const td_route *route) {
 /* Neurons of neighbouring channels, computed together: those of one or more registers. */
 typedef struct td_block {
     int first, outputs, registers;
-    const float *bias; /* [registers * lanes], or of every neuron [H * W][registers * lanes] */
-    const float *
-        *weights; /* [routes] [blocks][kh][kw][block][registers * lanes], for slides and scatters
-                   * [blocks][block][kh][kw][..]; NULL where the
-                   * population does not reach these neurons */
-    const int *groups; /* [routes] the group of inputs that does */
+    const float *bias;     /* [registers * lanes], or of every neuron [H * W][registers * lanes] */
+    const float **weights; /* [routes] [blocks][kh][kw][block][registers * lanes], for slides and
+                            * scatters [blocks][block][kh][kw][..], for columns
+                            * [blocks][kw][block][kh][..], kh in the order of td_column_row; NULL
+                            * where the population does not reach these neurons */
+    const int *groups;     /* [routes] the group of inputs that does */
 } td_block;
 
 typedef struct td_layer_plan {
@@ -85,6 +86,13 @@ typedef struct td_layer_plan {
     double density;      /* expected share of events */
     double *cycles;      /* [routes] predicted */
 } td_layer_plan;
+
+/* Where columns have the weights of kernel row k: those that one input row uses, every stride-th,
+ * are neighbours. */
+static inline int td_column_row(const td_axis *y, int k) {
+    int phase = k % y->stride, whole = y->kernel / y->stride, rest = y->kernel % y->stride;
+    return phase * whole + (phase < rest ? phase : rest) + k / y->stride;
+}
 
 struct td_plan {
     const td_network *network;

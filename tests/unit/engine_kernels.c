@@ -252,6 +252,56 @@ static bool try_slide(trial *t) {
     return equal;
 }
 
+static void naive_column(const td_column_job *j, int outputs, float *const *sums) {
+    begin(j->bias, outputs, j->pixels, (size_t)outputs, sums[j->rows - 1]);
+    for (int p = 0; p < j->pixels; p++) {
+        int left = p * j->step - j->pad;
+        for (int x = left < 0 ? 0 : left; x < left + j->taps && x < j->width; x++) {
+            for (uint32_t i = j->row.starts[x]; i < j->row.starts[x + 1]; i++) {
+                uint32_t event = j->row.events[i];
+                size_t place = (event >> 16) - (size_t)(left * j->block);
+                for (int k = 0; k < j->rows; k++) { /* from the lowest on */
+                    size_t at = place * (size_t)j->kernel_rows + (size_t)k;
+                    add_event(sums[j->rows - 1 - k] + p * outputs,
+                              j->weights + at * (size_t)outputs, j->table[event & 0xffff], outputs);
+                }
+            }
+        }
+    }
+}
+
+static bool try_column(trial *t) {
+    td_column_job j = {.rows = between(t, 1, 3),
+                       .registers = 1 + t->round % TD_COLUMN_REGISTERS,
+                       .pixels = ONE_OF(t, 0, 1, 2, 3, 8, 33),
+                       .step = between(t, 1, 3),
+                       .taps = 1 + t->round / TD_COLUMN_REGISTERS % 7,
+                       .width = ONE_OF(t, 0, 1, 2, 3, 8, 33),
+                       .block = any_block(t),
+                       .table = get_table(t)};
+    int outputs = j.registers * t->kernels->lanes;
+    j.pad = between(t, 0, j.taps);
+    j.kernel_rows = between(t, j.rows, 7);
+    j.bias = between(t, 0, 1) == 0 ? NULL : get_floats(t, (size_t)outputs, 0);
+    j.row = get_events(t, j.width, j.block, between(t, 1, j.block), any_density(t));
+    int lowest = between(t, 0, j.kernel_rows - j.rows);
+    j.weights =
+        get_floats(t, (size_t)(j.taps * j.block * j.kernel_rows * outputs), 0) + lowest * outputs;
+    size_t count = (size_t)(j.pixels * outputs);
+    float *want[3];
+    for (int row = 0; row < j.rows; row++) {
+        j.sums[row] = get_floats(t, count, 0);
+        want[row] = copy(t, j.sums[row], count, sizeof(float));
+    }
+    naive_column(&j, outputs, want);
+    t->kernels->column(&j);
+    bool equal = true;
+    for (int row = 0; row < j.rows; row++) {
+        equal = equal && same(j.sums[row], want[row], count);
+    }
+    return equal;
+}
+
 /* ---------------------------------------------------------------------------------- every input
  */
 
@@ -532,9 +582,10 @@ static bool try_list(trial *t) {
 static const struct {
     const char *name;
     bool (*try_kernel)(trial *t);
-} kernels_tried[] = {{"gather", try_gather}, {"scatter", try_scatter},   {"slide", try_slide},
-                     {"dense", try_dense},   {"channels", try_channels}, {"fill", try_fill},
-                     {"encode", try_encode}, {"decode", try_decode},     {"list", try_list}};
+} kernels_tried[] = {{"gather", try_gather}, {"scatter", try_scatter}, {"slide", try_slide},
+                     {"column", try_column}, {"dense", try_dense},     {"channels", try_channels},
+                     {"fill", try_fill},     {"encode", try_encode},   {"decode", try_decode},
+                     {"list", try_list}};
 #define KERNELS_TRIED (sizeof kernels_tried / sizeof *kernels_tried)
 
 static int failures_of(const td_kernels *kernels, size_t tried) {

@@ -434,7 +434,7 @@ static void check_file(const problem *p, const char *path, uint64_t seed, int *w
 int main(int argc, char **argv) {
     int graphs = argc > 1 ? atoi(argv[1]) : 60;
     int unproved = 0, miscounted = 0, unequal = 0, threaded = 0, misread = 0, parted = 0;
-    size_t forms[5] = {0};
+    size_t forms[TD_FORMS] = {0};
     char path[] = "/tmp/tdsnn-graphs-XXXXXX";
     close(mkstemp(path));
     uint64_t neurons = 0;
@@ -460,7 +460,7 @@ int main(int argc, char **argv) {
     ok(miscounted == 0, "counts are those of the stepped neurons: %d of %d graphs differ",
        miscounted, graphs);
     bool all = true;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < TD_FORMS; i++) {
         printf("# %s: %zu populations\n", td_form_name((td_form)i), forms[i]);
         all = all && forms[i] > 0;
     }

@@ -8,6 +8,7 @@
 #define LANES 8
 #define DENSE_SUMS 12
 #define SLIDE_REGISTERS 1
+#define COLUMN_SUMS 12
 #define GATHER_SUMS 12
 #define DENSE_REGISTERS 3
 
@@ -231,21 +232,24 @@ static inline void decode_lanes(const lookup *l, const uint8_t *times, float *va
     }
 }
 
-/* The numbers of the bits that are set, a byte each: what moves chosen lanes to the front. */
-#define LANE(mask, i)                                                                              \
-    ((uint64_t)((mask) >> (i)&1) * (i) << 8 * __builtin_popcount((mask) & ((1 << (i)) - 1)))
-#define CHOSEN(mask)                                                                               \
-    (LANE(mask, 1) | LANE(mask, 2) | LANE(mask, 3) | LANE(mask, 4) | LANE(mask, 5) |               \
-     LANE(mask, 6) | LANE(mask, 7))
+/* The numbers of the bits that are set: what moves chosen lanes to the front. */
+#define AT(mask, n, i)                                                                             \
+    ((mask) >> (i)&1 && __builtin_popcount((mask) & ((1 << (i)) - 1)) == (n) ? (i) : 0)
+#define NTH(mask, n)                                                                               \
+    (AT(mask, n, 1) | AT(mask, n, 2) | AT(mask, n, 3) | AT(mask, n, 4) | AT(mask, n, 5) |          \
+     AT(mask, n, 6) | AT(mask, n, 7))
+#define CHOSEN(m)                                                                                  \
+    { NTH(m, 0), NTH(m, 1), NTH(m, 2), NTH(m, 3), NTH(m, 4), NTH(m, 5), NTH(m, 6), NTH(m, 7) }
 #define CHOSEN_4(mask) CHOSEN(mask), CHOSEN((mask) + 1), CHOSEN((mask) + 2), CHOSEN((mask) + 3)
 #define CHOSEN_16(mask)                                                                            \
     CHOSEN_4(mask), CHOSEN_4((mask) + 4), CHOSEN_4((mask) + 8), CHOSEN_4((mask) + 12)
 #define CHOSEN_64(mask)                                                                            \
     CHOSEN_16(mask), CHOSEN_16((mask) + 16), CHOSEN_16((mask) + 32), CHOSEN_16((mask) + 48)
-static const uint64_t chosen[256] = {CHOSEN_64(0), CHOSEN_64(64), CHOSEN_64(128), CHOSEN_64(192)};
+static const int32_t chosen[256][8]
+    __attribute__((aligned(32))) = {CHOSEN_64(0), CHOSEN_64(64), CHOSEN_64(128), CHOSEN_64(192)};
 
 static inline __m256i chosen_lanes(unsigned mask) {
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)&chosen[mask]));
+    return _mm256_load_si256((const __m256i *)chosen[mask]);
 }
 
 typedef __m256i places;

@@ -8,6 +8,7 @@
 #define LANES 16
 #define DENSE_SUMS 24
 #define SLIDE_REGISTERS 2
+#define COLUMN_SUMS 24
 #define GATHER_SUMS 16
 #define DENSE_REGISTERS 4
 

@@ -2,7 +2,8 @@
  *
  * - vec, a vector of LANES floats; vec_load, vec_store (unaligned), vec_set, vec_fma(a, b, c);
  * - DENSE_SUMS, DENSE_REGISTERS: how many sums `dense` holds in registers, of how many outputs;
- *   GATHER_SUMS: how many `gather`; SLIDE_REGISTERS: how many of one pixel `slide`, 1 or 2;
+ *   GATHER_SUMS: how many `gather`; COLUMN_SUMS: how many `column`; SLIDE_REGISTERS: how many of
+ *   one pixel `slide`, 1 or 2;
  * - search, search_start(tree), encode_lanes(&search, levels, drives, times): LANES spike times,
  *   `levels` a constant;
  * - if it has them CURVE_LEVELS, from how many levels a curve is quicker than the search; curve,
@@ -331,6 +332,141 @@ static void slide(const td_slide_job *j) {
     slide_registers(j, 1);
 }
 
+/* ---------------------------------------------------------------------------------------- column
+ * The sums of the output pixels above one another that an input row reaches stay in registers over
+ * the events of all taps; those of two such columns side by side, where they have room and all but
+ * the outermost events go to both.
+ */
+#define COLUMN_PAIR 2
+typedef vec column_sums[COLUMN_PAIR][3][TD_COLUMN_REGISTERS];
+
+/* Where they begin the sums of the last row are the bias. */
+ALWAYS void load_columns(column_sums sum, const td_column_job *j, size_t offset, const int together,
+                         const int rows, const int registers, const bool begins) {
+    EACH_OF_3(column, together, const size_t at = offset + (size_t)(column * registers * LANES);
+              EACH_OF_3(row, rows, const bool bias = begins && row == rows - 1; load_sums(
+                            sum[column][row], bias ? j->bias : j->sums[row] + at, registers);))
+}
+
+ALWAYS void store_columns(column_sums sum, const td_column_job *j, size_t offset,
+                          const int together, const int rows, const int registers) {
+    EACH_OF_3(column, together, const size_t at = offset + (size_t)(column * registers * LANES);
+              EACH_OF_3(row, rows, store_sums(j->sums[row] + at, sum[column][row], registers);))
+}
+
+/* Where the events of a group's input pixels begin and end: its first one, those that both columns
+ * hear, and one more. */
+typedef struct column_runs {
+    const uint32_t *first, *inner, *outer, *behind;
+} column_runs;
+
+ALWAYS const uint32_t *column_event(const td_column_job *j, int x) {
+    x = x < 0 ? 0 : x > j->width ? j->width : x;
+    return j->row.events + j->row.starts[x];
+}
+
+ALWAYS column_runs find_runs(const td_column_job *j, int pixel) {
+    const int left = pixel * j->step - j->pad, right = left + j->taps;
+    return (column_runs){column_event(j, left), column_event(j, left + 1), column_event(j, right),
+                         column_event(j, right + 1)};
+}
+
+/* A run of events onto the columns first .. end - 1. */
+ALWAYS void column_events(column_sums sum, const td_column_job *j, const float *origin,
+                          const uint32_t *event, const uint32_t *behind, const int first,
+                          const int end, const int rows, const int registers) {
+    const int outputs = registers * LANES;
+    const size_t stride = (size_t)(j->kernel_rows * outputs), tap = (size_t)j->block * stride;
+    const float *table = j->table;
+    for (; event < behind; event++) {
+        const float *w = origin + (size_t)(*event >> 16) * stride;
+        vec value = vec_set(table[*event & TD_EVENT_TIME]);
+        EACH_OF_3(
+            column, end, if (column >= first) {
+                const float *from = w - (size_t)column * tap;
+                ONE_BASE(from);
+                EACH_OF_3(row, rows,
+                          add_weights(sum[column][row], from + (rows - 1 - row) * outputs, value,
+                                      registers);)
+            })
+    }
+}
+
+ALWAYS column_runs column_group(const td_column_job *j, column_runs r, int pixel,
+                                const int together, const int rows, const int registers,
+                                const bool begins) {
+    const size_t outputs = (size_t)registers * LANES, offset = (size_t)pixel * outputs;
+    const ptrdiff_t stride = (ptrdiff_t)j->block * j->kernel_rows * (ptrdiff_t)outputs;
+    const float *origin = j->weights - (pixel * j->step - j->pad) * stride;
+    column_sums sum;
+    load_columns(sum, j, offset, together, rows, registers, begins);
+    /* looked up early: a run's end is seldom foreseen, and what follows it waits */
+    column_runs next = pixel + together < j->pixels ? find_runs(j, pixel + together) : r;
+    if (together == 1) {
+        column_events(sum, j, origin, r.first, r.outer, 0, 1, rows, registers);
+    } else {
+        column_events(sum, j, origin, r.first, r.inner, 0, 1, rows, registers);
+        column_events(sum, j, origin, r.inner, r.outer, 0, 2, rows, registers);
+        column_events(sum, j, origin, r.outer, r.behind, 1, 2, rows, registers);
+    }
+    store_columns(sum, j, offset, together, rows, registers);
+    fetch(j->ahead + (size_t)pixel * j->ahead_step, (size_t)together * j->ahead_step);
+    return next;
+}
+
+ALWAYS void column_row(const td_column_job *job, const int rows, const int registers,
+                       const bool begins) {
+    const td_column_job copy = *job, *j = &copy; /* which no sum that is stored can change */
+    const bool room = COLUMN_PAIR * 3 * registers <= COLUMN_SUMS;
+    int p = 0;
+    column_runs runs = find_runs(j, 0);
+    for (; room && j->step == 1 && p + COLUMN_PAIR <= j->pixels; p += COLUMN_PAIR) {
+        runs = column_group(j, runs, p, COLUMN_PAIR, rows, registers, begins);
+    }
+    for (; p < j->pixels; p++) {
+        runs = column_group(j, runs, p, 1, rows, registers, begins);
+    }
+}
+
+ALWAYS void column_rows(const td_column_job *j, const int rows, const int registers) {
+    if (j->bias != NULL) {
+        column_row(j, rows, registers, true);
+    } else {
+        column_row(j, rows, registers, false);
+    }
+}
+
+ALWAYS void column_registers(const td_column_job *j, const int registers) {
+    switch (j->rows) {
+    case 1:
+        column_rows(j, 1, registers);
+        break;
+    case 2:
+        column_rows(j, 2, registers);
+        break;
+    default:
+        column_rows(j, 3, registers);
+        break;
+    }
+}
+
+static void column(const td_column_job *j) {
+    switch (j->registers) {
+    case 1:
+        column_registers(j, 1);
+        break;
+    case 2:
+        column_registers(j, 2);
+        break;
+    case 3:
+        column_registers(j, 3);
+        break;
+    default:
+        column_registers(j, TD_COLUMN_REGISTERS);
+        break;
+    }
+}
+
 /* ----------------------------------------------------------------------------------------- dense
  * A tile of pixels x outputs stays in registers over the whole sum.
  */
@@ -442,6 +578,21 @@ ALWAYS void channel_row(const td_channel_job *j, const int registers) {
     }
 }
 
+/* Shortcuts: all weights stay in registers over the row. */
+ALWAYS void channel_row_1(const td_channel_job *job, const int registers) {
+    const td_channel_job copy = *job, *j = &copy; /* which no sum that is stored can change */
+    vec weights[TD_MAX_REGISTERS];
+    load_sums(weights, j->weights, registers);
+    for (int x = 0; x < j->pixels; x++) {
+        float *sums = j->sums + (size_t)x * j->sum_pitch;
+        const float *in = j->values + (size_t)x * j->pixel_pitch;
+        const float *from = j->bias != NULL ? j->bias : sums;
+        EACH_OF_8(r, registers,
+                  vec_store(sums + r * LANES, vec_fma(weights[r], vec_load(in + r * LANES),
+                                                      vec_load(from + r * LANES)));)
+    }
+}
+
 /* 3 x 3 windows: the weights of one register of channels stay in registers over the row. */
 ALWAYS void channel_row_9(const td_channel_job *j, int r) {
     const float *w = j->weights + (size_t)r * LANES, *row[3];
@@ -471,6 +622,10 @@ static void channels(const td_channel_job *job) {
         for (int r = 0; r < job->registers; r++) {
             channel_row_9(job, r);
         }
+        return;
+    }
+    if (job->rows == 1 && job->taps == 1) {
+        WITH_REGISTERS(channel_row_1, job)
         return;
     }
     WITH_REGISTERS(channel_row, job)
@@ -598,37 +753,41 @@ static void decode(const float *table, int steps, const uint8_t *times, float *v
     }
 }
 
-ALWAYS size_t list_pixel(const td_list_job *j, size_t offset, uint32_t first, bool pairs,
-                         uint32_t *events) {
+ALWAYS size_t list_pixel(const td_list_job *j, const int channels, size_t offset, uint32_t first,
+                         bool pairs, uint32_t *events) {
     const uint8_t *times = j->times + offset, *negative = pairs ? j->negative + offset : NULL;
     places at = places_from(first << 16);
     size_t n = 0;
     int c = 0;
-    for (; c + LANES <= j->channels; c += LANES, at = places_next(at)) {
+    for (; c + LANES <= channels; c += LANES, at = places_next(at)) {
         n += list_lanes(times + c, pairs ? negative + c : NULL, LANES, at, events + n);
     }
-    if (c < j->channels) {
-        n += list_lanes(times + c, pairs ? negative + c : NULL, j->channels - c, at, events + n);
+    if (c < channels) {
+        n += list_lanes(times + c, pairs ? negative + c : NULL, channels - c, at, events + n);
     }
     return n;
 }
 
-ALWAYS void list_row(const td_list_job *job, bool pairs) {
+ALWAYS void list_row(const td_list_job *job, const int channels, bool pairs) {
     const td_list_job copy = *job, *j = &copy; /* which no event that is written can change */
     size_t n = 0;
     for (int x = 0; x < j->width; x++) {
         j->starts[x] = (uint32_t)n;
-        n += list_pixel(j, (size_t)x * j->pixel_pitch, (uint32_t)x * (uint32_t)j->block, pairs,
-                        j->events + n);
+        n += list_pixel(j, channels, (size_t)x * j->pixel_pitch, (uint32_t)x * (uint32_t)j->block,
+                        pairs, j->events + n);
     }
     j->starts[j->width] = (uint32_t)n;
 }
 
 static void list(const td_list_job *j) {
-    if (j->negative == NULL) {
-        list_row(j, false);
+    if (j->negative != NULL) {
+        list_row(j, j->channels, true);
+    } else if (j->channels == 16) { /* most blocks: no loop */
+        list_row(j, 16, false);
+    } else if (j->channels == 32) {
+        list_row(j, 32, false);
     } else {
-        list_row(j, true);
+        list_row(j, j->channels, false);
     }
 }
 
@@ -644,10 +803,12 @@ const td_kernels TABLE_OF(VARIANT) = {
     .dense_registers = DENSE_REGISTERS,
     .dense_sums = DENSE_SUMS,
     .slide_registers = SLIDE_REGISTERS,
+    .column_sums = COLUMN_SUMS,
     .decoded = DECODE_REGISTERS * LANES,
     .gather = gather,
     .scatter = scatter,
     .slide = slide,
+    .column = column,
     .dense = dense,
     .channels = channels,
     .fill = fill,

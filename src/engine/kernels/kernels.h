@@ -10,6 +10,8 @@
 
 /* The most vector registers that hold the sums of one pixel. */
 #define TD_MAX_REGISTERS 8
+/* The most that `column` takes. */
+#define TD_COLUMN_REGISTERS 4
 /* Elements that kernels may read behind the end of a buffer, or write behind a list of events. */
 #define TD_SLACK 64
 
@@ -88,6 +90,23 @@ typedef struct td_slide_job {
     const float *table;   /* [2 * 256] */
 } td_slide_job;
 
+/* Events of one input row onto the output rows that it reaches, 3 at most. */
+typedef struct td_column_job {
+    int rows;          /* 1 .. 3 */
+    float *sums[3];    /* output pixel 0 of each, the one that hears the last kernel row first */
+    const float *bias; /* as in td_gather_job, of the last of these rows alone */
+    int registers, pixels;
+    int step, pad, taps; /* output pixel p hears the input pixels p * step - pad, .. + taps - 1 */
+    int width, block;
+    td_event_row row;
+    const float *weights; /* [taps][block][kernel_rows][registers * lanes], from the kernel row of
+                           * the last sums on; those of the others follow it */
+    int kernel_rows;
+    const float *ahead; /* what comes next: */
+    size_t ahead_step;  /* of which each pixel fetches so much into the second-level cache */
+    const float *table; /* [2 * 256] */
+} td_column_job;
+
 /* One row of output pixels, densely: every input counts, also if it is 0. */
 typedef struct td_dense_job {
     float *sums;
@@ -153,13 +172,15 @@ typedef struct td_list_job {
 typedef struct td_kernels {
     const char *name;    /* scalar, avx2, avx512, neon */
     int lanes;           /* outputs a register */
-    int dense_registers; /* the most that `dense` takes; the others take TD_MAX_REGISTERS */
+    int dense_registers; /* the most that `dense` takes; gather and scatter take TD_MAX_REGISTERS */
     int dense_sums;      /* pixels x registers that it sums at once, 16 pixels at most */
     int slide_registers; /* `slide` takes 1 or this many */
+    int column_sums;     /* in registers: two pixels of 3 rows side by side, if they have room */
     int decoded;         /* values that `decode` writes at once: as many are whole in the end */
     void (*gather)(const td_gather_job *job);
     void (*scatter)(const td_scatter_job *job);
     void (*slide)(const td_slide_job *job);
+    void (*column)(const td_column_job *job);
     void (*dense)(const td_dense_job *job);
     void (*channels)(const td_channel_job *job);
     /* sums[0 .. pixels - 1][registers * lanes] = bias[registers * lanes]. */

@@ -9,6 +9,7 @@
 #define LANES 4
 #define DENSE_SUMS 24
 #define SLIDE_REGISTERS 2
+#define COLUMN_SUMS 24
 #define GATHER_SUMS 24
 #define DENSE_REGISTERS 4
 

@@ -9,6 +9,7 @@
 #define LANES 4
 #define DENSE_SUMS 12
 #define SLIDE_REGISTERS 1
+#define COLUMN_SUMS 12
 #define GATHER_SUMS 8
 #define DENSE_REGISTERS 3
 
