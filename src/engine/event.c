@@ -373,7 +373,12 @@ static void list_flattened(const td_session *s, const lists *l, const uint8_t *t
     list_row(s->plan->kernels, l, 0, flat, negative == NULL ? NULL : second, (size_t)channels);
 }
 
-/* The lists of rows first .. end - 1. */
+/* Whether some output row hears row y of the view: strides may be wider than kernels. */
+static bool is_heard(const td_axis *ys, int y) {
+    return (y + ys->pad_begin) % ys->stride < (ys->kernel - 1) * ys->dilation + 1;
+}
+
+/* The lists of rows first .. end - 1, as far as they are heard. */
 static void list_events(const td_session *s, const lists *l, int first, int end) {
     const td_route *route = l->route;
     const td_layer_plan *source = &s->plan->layers[route->synapses->source];
@@ -386,6 +391,9 @@ static void list_events(const td_session *s, const lists *l, int first, int end)
         return;
     }
     for (int y = first; y < end; y++) {
+        if (!is_heard(&route->synapses->window.y, y)) {
+            continue;
+        }
         list_row(s->plan->kernels, l, y, times + (size_t)y * row,
                  negative == NULL ? NULL : negative + (size_t)y * row, td_pitch(from.c));
     }
@@ -749,37 +757,42 @@ static void add_population(const task *t, int index) {
 /* ----------------------------------------------------------------------------------------- finish
  */
 
-/* Spike times of one row of drives. Behind the last channel, where the pitch has room, those of
- * the lanes that are no neurons too: whole registers are quicker. */
-static void encode_row(const task *t, const float *sums, uint8_t *times) {
+/* Spike times of the task's rows first .. end - 1. Behind the last channel, where the pitch has
+ * room, those of the lanes that are no neurons too: whole registers are quicker. */
+static void encode_rows(const task *t, int first, int end, uint8_t *times) {
     const td_layer_plan *l = t->layer;
-    size_t pitch = td_pitch(l->layer->shape.c);
+    size_t pitch = td_pitch(l->layer->shape.c), row = (size_t)l->layer->shape.w * pitch;
     bool last = t->block->first + t->block->outputs == l->layer->shape.c;
     bool room = last && (size_t)t->block->first + t->outputs <= pitch;
     int channels = room ? (int)t->outputs : t->block->outputs, pixels = l->layer->shape.w;
+    void (*encode)(const td_tree *, const float *, size_t, int, int, uint8_t *, size_t) =
+        t->session->plan->kernels->encode;
     if ((size_t)channels == t->outputs && (size_t)channels == pitch) { /* pixels side by side */
-        channels *= pixels;
-        pixels = 1;
+        encode(&l->tree, sums_at(t, first), t->row, end - first, channels * pixels, times, row);
+        return;
     }
-    t->session->plan->kernels->encode(&l->tree, sums, t->outputs, pixels, channels, times, pitch);
+    for (int y = first; y < end; y++, times += row) {
+        encode(&l->tree, sums_at(t, y), t->outputs, pixels, channels, times, pitch);
+    }
 }
 
 static void encode_block(const task *t) {
     const td_layer *layer = t->layer->layer;
     td_shape shape = layer->shape;
-    size_t row = (size_t)shape.w * td_pitch(shape.c);
+    size_t row = (size_t)shape.w * td_pitch(shape.c), neurons = (size_t)shape.w * t->outputs;
     uint8_t *times = t->session->times + t->layer->times + t->block->first;
     times += (size_t)t->first * row;
-    for (int y = t->first; y < t->end; y++, times += row) {
+    encode_rows(t, t->first, t->end, times);
+    if (!layer->pair) {
+        return;
+    }
+    for (int y = t->first; y < t->end; y++) {
         float *sums = sums_at(t, y);
-        encode_row(t, sums, times);
-        if (layer->pair) {
-            for (size_t i = 0; i < (size_t)shape.w * t->outputs; i++) {
-                sums[i] = -sums[i];
-            }
-            encode_row(t, sums, times + (size_t)shape.h * row);
+        for (size_t i = 0; i < neurons; i++) {
+            sums[i] = -sums[i];
         }
     }
+    encode_rows(t, t->first, t->end, times + (size_t)shape.h * row);
 }
 
 /* The 0.0f makes of a logit of -0 a +0. */

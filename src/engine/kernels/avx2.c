@@ -98,8 +98,7 @@ static inline void encode_lanes(const search *s, const int levels, const float *
 #define CURVE_LEVELS 3 /* fewer are searched as quickly */
 typedef struct curve {
     __m256 unit, low, high, silent, terms[4];
-    __m256i doubt;
-    int shift;
+    __m256i doubt, shift; /* a shift by a register's lowest lane would take two operations */
 } curve;
 
 static inline curve curve_start(const td_curve *from) {
@@ -108,7 +107,7 @@ static inline curve curve_start(const td_curve *from) {
                .high = _mm256_set1_ps(from->high),
                .silent = _mm256_set1_ps(from->silent),
                .doubt = _mm256_set1_epi32((int)from->doubt),
-               .shift = from->shift};
+               .shift = _mm256_set1_epi32(from->shift)};
     for (int i = 0; i < 4; i++) {
         c.terms[i] = _mm256_loadu_ps(from->terms[i]);
     }
@@ -123,7 +122,7 @@ static inline __m256i curve_at(const curve *c, const float *drives, const bool s
         y = _mm256_and_ps(y, is_above(drive, c->silent));
     }
     y = _mm256_min_ps(_mm256_max_ps(y, c->low), c->high); /* NaN becomes `low` */
-    __m256i span = _mm256_srl_epi32(_mm256_castps_si256(y), _mm_cvtsi32_si128(c->shift));
+    __m256i span = _mm256_srlv_epi32(_mm256_castps_si256(y), c->shift);
     __m256 h = _mm256_permutevar8x32_ps(c->terms[3], span);
     for (int i = 2; i >= 0; i--) {
         h = _mm256_fmadd_ps(h, y, _mm256_permutevar8x32_ps(c->terms[i], span));

@@ -78,8 +78,7 @@ static inline void encode_lanes(const search *s, const int levels, const float *
 #define CURVE_LEVELS 5 /* fewer are searched as quickly */
 typedef struct curve {
     __m512 unit, low, high, silent, terms[4];
-    __m512i doubt;
-    int shift;
+    __m512i doubt, shift; /* a shift by a register's lowest lane would take two operations */
 } curve;
 
 static inline curve curve_start(const td_curve *from) {
@@ -88,7 +87,7 @@ static inline curve curve_start(const td_curve *from) {
                .high = _mm512_set1_ps(from->high),
                .silent = _mm512_set1_ps(from->silent),
                .doubt = _mm512_set1_epi32((int)from->doubt),
-               .shift = from->shift};
+               .shift = _mm512_set1_epi32(from->shift)};
     for (int i = 0; i < 4; i++) {
         c.terms[i] = _mm512_loadu_ps(from->terms[i]);
     }
@@ -103,7 +102,7 @@ static inline __m512i curve_at(const curve *c, const float *drives, const bool s
         y = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(drive, c->silent, _CMP_GT_OQ), y);
     }
     y = _mm512_min_ps(_mm512_max_ps(y, c->low), c->high); /* NaN becomes `low` */
-    __m512i span = _mm512_srl_epi32(_mm512_castps_si512(y), _mm_cvtsi32_si128(c->shift));
+    __m512i span = _mm512_srlv_epi32(_mm512_castps_si512(y), c->shift);
     __m512 h = _mm512_permutexvar_ps(span, c->terms[3]);
     for (int i = 2; i >= 0; i--) {
         h = _mm512_fmadd_ps(h, y, _mm512_permutexvar_ps(span, c->terms[i]));
