@@ -249,11 +249,10 @@ ALWAYS void look_up(next_event *n, const float *table, const size_t stride) {
 }
 
 /* The events of pixel x onto the columns first .. end - 1 of the three. */
-ALWAYS void slide_pixel(vec (*sum)[3][SLIDE_REGISTERS], next_event *next, const td_slide_job *j,
-                        int x, const int rows, const int first, const int end,
-                        const int registers) {
+ALWAYS void slide_pixel(vec (*sum)[3][SLIDE_REGISTERS], next_event *next, const uint32_t *behind,
+                        const td_slide_job *j, int x, const int rows, const int first,
+                        const int end, const int registers) {
     const size_t stride = 9 * (size_t)registers * LANES; /* weights of a channel */
-    const uint32_t *behind = j->row.events + j->row.starts[x + 1];
     const float *origin = j->weights - (size_t)x * (size_t)j->block * stride, *table = j->table;
     while (next->event < behind) {
         const float *w = origin + next->weights;
@@ -279,16 +278,20 @@ ALWAYS void slide_row(const td_slide_job *job, const int rows, const int registe
     load_column(sum, 1, j, j->sum_pitch, rows, registers, begins);
     next_event next = {.event = j->row.events + j->row.starts[0]};
     look_up(&next, j->table, 9 * (size_t)registers * LANES);
+    const uint32_t *behind = j->row.events + j->row.starts[j->width > 0 ? 1 : 0];
     for (int x = 0; x < j->width; x++) {
         size_t oldest = (size_t)x * j->sum_pitch;
+        /* looked up early: a run's end is seldom foreseen, and what follows it waits */
+        const uint32_t *later = j->row.events + j->row.starts[x + 1 < j->width ? x + 2 : x + 1];
         load_column(sum, 2, j, oldest + 2 * j->sum_pitch, rows, registers, begins);
         if (x == j->deaf_left) {
-            slide_pixel(sum, &next, j, x, rows, 1, 3, registers);
+            slide_pixel(sum, &next, behind, j, x, rows, 1, 3, registers);
         } else if (x == j->deaf_right) {
-            slide_pixel(sum, &next, j, x, rows, 0, 2, registers);
+            slide_pixel(sum, &next, behind, j, x, rows, 0, 2, registers);
         } else {
-            slide_pixel(sum, &next, j, x, rows, 0, 3, registers);
+            slide_pixel(sum, &next, behind, j, x, rows, 0, 3, registers);
         }
+        behind = later;
         store_column(sum, 0, j, oldest, rows, registers);
         fetch(j->ahead + (size_t)x * j->ahead_step, j->ahead_step);
         EACH_OF_3(row, rows,
