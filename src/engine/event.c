@@ -373,7 +373,8 @@ static void list_flattened(const td_session *s, const lists *l, const uint8_t *t
     list_row(s->plan->kernels, l, 0, flat, negative == NULL ? NULL : second, (size_t)channels);
 }
 
-/* Whether some output row hears row y of the view: strides may be wider than kernels. */
+/* Whether an output row may hear row y of the view: strides may be wider than kernels. With a
+ * dilation there are holes that this does not see. */
 static bool is_heard(const td_axis *ys, int y) {
     return (y + ys->pad_begin) % ys->stride < (ys->kernel - 1) * ys->dilation + 1;
 }
@@ -421,24 +422,21 @@ static float *sums_at(const task *t, int y) {
     return t->sums + (size_t)(y - t->first) * t->row;
 }
 
-/* The rows first .. end - 1, if they are the task's, begin at the bias. */
-static void begin_rows(const task *t, int first, int end) {
-    for (int y = first > t->first ? first : t->first; y < end && y < t->end; y++) {
-        t->session->plan->kernels->fill(t->block->bias, t->block->registers,
-                                        t->layer->layer->shape.w, sums_at(t, y));
-    }
+static void begin_row(const task *t, int y) {
+    t->session->plan->kernels->fill(t->block->bias, t->block->registers, t->layer->layer->shape.w,
+                                    sums_at(t, y));
 }
 
 /* Sums that no synapse has reached yet. */
 static void start_at_bias(const task *t) {
     const td_layer *layer = t->layer->layer;
     size_t row = (size_t)layer->shape.w * t->outputs;
-    if (!layer->event_bias_per_neuron) {
-        begin_rows(t, t->first, t->end);
-        return;
-    }
     for (int y = t->first; y < t->end; y++) {
-        memcpy(sums_at(t, y), t->block->bias + (size_t)y * row, row * sizeof(float));
+        if (layer->event_bias_per_neuron) {
+            memcpy(sums_at(t, y), t->block->bias + (size_t)y * row, row * sizeof(float));
+        } else {
+            begin_row(t, y);
+        }
     }
 }
 
@@ -457,12 +455,13 @@ static lists lists_for(const task *t, const td_route *route) {
     return lists_of(t->session, t->own, route, t->band);
 }
 
-/* Rows that the first row of the kernel does not reach begin at the bias; the others do with it. */
+/* Where the sums begin: rows that the first row of the kernel does not reach at once, the others
+ * with it. */
 static void begin_deaf_rows(const task *t, const td_route *route) {
-    for (int y = t->first; y < t->end; y++) {
+    for (int y = t->first; y < t->end && t->bias != NULL; y++) {
         int input = td_axis_input(&route->synapses->window.y, y, 0);
         if (input < 0 || input >= route->synapses->view.h) {
-            begin_rows(t, y, y + 1);
+            begin_row(t, y);
         }
     }
 }
@@ -488,9 +487,7 @@ static void slide(const task *t, const td_route *route, const float *weights, in
     size_t rows = (size_t)(end - first);
     int width = route->width, pad = s->window.x.pad_begin;
     bool ends = width > 1 && width + pad - 1 == t->layer->layer->shape.w;
-    if (t->bias != NULL) {
-        begin_deaf_rows(t, route);
-    }
+    begin_deaf_rows(t, route);
     for (int b = 0; b < route->blocks; b++, weights += size) {
         for (int y = first; y < end; y++) {
             td_slide_job job = {.sum_pitch = t->outputs,
@@ -511,18 +508,17 @@ static void slide(const task *t, const td_route *route, const float *weights, in
     }
 }
 
-/* Puts the task's output rows that input row y reaches into the job, and where the weights of
- * their lowest kernel row begin; that kernel row, or -1 if there is no output row. */
+/* Puts the task's output rows that input row y reaches into the job, which are one at least; the
+ * lowest row of the kernel that reaches one. */
 static int find_column(const task *t, const td_axis *ys, int y, td_column_job *job) {
-    int at = y + ys->pad_begin, phase = at % ys->stride, lowest = -1;
+    int at = y + ys->pad_begin, lowest = 0;
     for (int ky = ys->kernel - 1; ky >= 0; ky--) {
         int output = (at - ky) / ys->stride;
-        if (ky % ys->stride == phase && at >= ky && output >= t->first && output < t->end) {
+        if ((at - ky) % ys->stride == 0 && output >= t->first && output < t->end) {
             job->sums[job->rows++] = sums_at(t, output);
             lowest = ky;
         }
     }
-    job->weights += (size_t)(lowest < 0 ? 0 : td_column_row(ys, lowest)) * t->outputs;
     return lowest;
 }
 
@@ -533,11 +529,12 @@ static void column(const task *t, const td_route *route, const float *weights, i
     int first, end;
     heard_rows(route, t->first, t->end, &first, &end);
     size_t rows = (size_t)(end - first), pixels = (size_t)t->layer->layer->shape.w;
-    if (t->bias != NULL) {
-        begin_deaf_rows(t, route);
-    }
+    begin_deaf_rows(t, route);
     for (int b = 0; b < route->blocks; b++, weights += size) {
         for (int y = first; y < end; y++) {
+            if (!is_heard(ys, y)) {
+                continue;
+            }
             td_column_job job = {.registers = t->block->registers,
                                  .pixels = (int)pixels,
                                  .step = xs->stride,
@@ -546,16 +543,14 @@ static void column(const task *t, const td_route *route, const float *weights, i
                                  .width = route->width,
                                  .block = route->block,
                                  .row = events_of(&l, y, group, b),
-                                 .weights = weights,
                                  .kernel_rows = ys->kernel,
                                  .ahead = weights + size + (size_t)(y - first) * size / rows,
                                  .ahead_step = size / (rows * pixels),
                                  .table = table_of(t, route)};
             int lowest = find_column(t, ys, y, &job);
             job.bias = b == 0 && lowest == 0 ? t->bias : NULL;
-            if (lowest >= 0) {
-                t->session->plan->kernels->column(&job);
-            }
+            job.weights = weights + (size_t)td_column_row(ys, lowest) * t->outputs;
+            t->session->plan->kernels->column(&job);
         }
     }
 }
@@ -620,9 +615,7 @@ static void gather(const task *t, const td_route *route, const float *weights, i
                          .far = plane_of(t->layer->layer->shape) == 1,
                          .events = l.events,
                          .table = table_of(t, route)};
-    if (t->bias != NULL) {
-        begin_deaf_rows(t, route);
-    }
+    begin_deaf_rows(t, route);
     for (int b = 0; b < route->blocks; b++) {
         for (int k = 0; k < w->y.kernel; k++, weights += size) {
             job.weights = weights;
@@ -757,22 +750,22 @@ static void add_population(const task *t, int index) {
 /* ----------------------------------------------------------------------------------------- finish
  */
 
-/* Spike times of the task's rows first .. end - 1. Behind the last channel, where the pitch has
- * room, those of the lanes that are no neurons too: whole registers are quicker. */
-static void encode_rows(const task *t, int first, int end, uint8_t *times) {
+/* Spike times of the task's sums. Behind the last channel, where the pitch has room, those of the
+ * lanes that are no neurons too: whole registers are quicker. */
+static void encode_rows(const task *t, uint8_t *times) {
+    const td_kernels *kernels = t->session->plan->kernels;
     const td_layer_plan *l = t->layer;
     size_t pitch = td_pitch(l->layer->shape.c), row = (size_t)l->layer->shape.w * pitch;
     bool last = t->block->first + t->block->outputs == l->layer->shape.c;
     bool room = last && (size_t)t->block->first + t->outputs <= pitch;
     int channels = room ? (int)t->outputs : t->block->outputs, pixels = l->layer->shape.w;
-    void (*encode)(const td_tree *, const float *, size_t, int, int, uint8_t *, size_t) =
-        t->session->plan->kernels->encode;
     if ((size_t)channels == t->outputs && (size_t)channels == pitch) { /* pixels side by side */
-        encode(&l->tree, sums_at(t, first), t->row, end - first, channels * pixels, times, row);
+        kernels->encode(&l->tree, t->sums, t->row, t->end - t->first, channels * pixels, times,
+                        row);
         return;
     }
-    for (int y = first; y < end; y++, times += row) {
-        encode(&l->tree, sums_at(t, y), t->outputs, pixels, channels, times, pitch);
+    for (int y = t->first; y < t->end; y++, times += row) {
+        kernels->encode(&l->tree, sums_at(t, y), t->outputs, pixels, channels, times, pitch);
     }
 }
 
@@ -782,7 +775,7 @@ static void encode_block(const task *t) {
     size_t row = (size_t)shape.w * td_pitch(shape.c), neurons = (size_t)shape.w * t->outputs;
     uint8_t *times = t->session->times + t->layer->times + t->block->first;
     times += (size_t)t->first * row;
-    encode_rows(t, t->first, t->end, times);
+    encode_rows(t, times);
     if (!layer->pair) {
         return;
     }
@@ -792,7 +785,7 @@ static void encode_block(const task *t) {
             sums[i] = -sums[i];
         }
     }
-    encode_rows(t, t->first, t->end, times + (size_t)shape.h * row);
+    encode_rows(t, times + (size_t)shape.h * row);
 }
 
 /* The 0.0f makes of a logit of -0 a +0. */

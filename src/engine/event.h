@@ -9,7 +9,7 @@
 /* How a population's synapses are evaluated. */
 typedef enum td_form {
     TD_FORM_SLIDE,   /* 3x3, stride 1: events of an input row onto three output rows at once */
-    TD_FORM_COLUMN,  /* up to 3 kernel rows: events of an input row's taps onto as many sums */
+    TD_FORM_COLUMN,  /* up to 3 kernel rows an input row: events of all taps onto as many sums */
     TD_FORM_SCATTER, /* stride 1, few channels: each event onto all that it reaches */
     TD_FORM_GATHER,  /* events of each output pixel's taps */
     TD_FORM_DENSE,   /* every input, event or not: where most are events */

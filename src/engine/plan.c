@@ -25,8 +25,8 @@
 #define CACHED_WEIGHTS 160000
 
 const char *td_form_name(td_form form) {
-    static const char *const names[] = {"slide",  "column", "scatter",
-                                        "gather", "dense",  "channels"};
+    static const char *const names[TD_FORMS] = {"slide",  "column", "scatter",
+                                                "gather", "dense",  "channels"};
     return names[form];
 }
 
@@ -71,13 +71,13 @@ static bool reaches(const td_axis *a, int outputs, int inputs) {
 
 static bool can_scatter(const td_plan *p, const td_layer *layer, const td_synapses *s) {
     return has_events(p, s) && s->view.c < TD_CHANNEL_PITCH && s->inputs == s->view.c &&
-           s->groups == 1 && s->view.w * s->view.c <= TD_MAX_PLACES &&
+           s->groups == 1 && (int64_t)s->view.w * s->view.c <= TD_MAX_PLACES &&
            reaches(&s->window.x, layer->shape.w, s->view.w) &&
            reaches(&s->window.y, layer->shape.h, s->view.h);
 }
 
 static bool can_slide(const td_plan *p, const td_layer *layer, const td_synapses *s) {
-    return has_events(p, s) && s->view.w * TD_CHANNEL_BLOCK <= TD_MAX_PLACES &&
+    return has_events(p, s) && (int64_t)s->view.w * TD_CHANNEL_BLOCK <= TD_MAX_PLACES &&
            s->window.y.kernel == 3 && s->window.x.kernel == 3 &&
            reaches(&s->window.y, layer->shape.h, s->view.h) &&
            reaches(&s->window.x, layer->shape.w, s->view.w);
@@ -88,14 +88,9 @@ static bool can_gather(const td_plan *p, const td_synapses *s) {
            (int64_t)s->view.w * list_block(s) <= TD_MAX_PLACES;
 }
 
-/* Kernel rows that one input row uses at most. */
-static int column_rows(const td_axis *y) {
-    return ceil_div(y->kernel, y->stride);
-}
-
 static bool can_column(const td_plan *p, const td_synapses *s) {
     return can_gather(p, s) && s->window.y.dilation == 1 && s->window.x.kernel > 1 &&
-           column_rows(&s->window.y) <= 3;
+           ceil_div(s->window.y.kernel, s->window.y.stride) <= TD_COLUMN_ROWS;
 }
 
 static double larger(double a, double b) {
@@ -114,7 +109,8 @@ static double predict_column(const td_plan *p, const td_synapses *s, int registe
     const td_axis *y = &s->window.y, *x = &s->window.x;
     double inputs = s->inputs / s->groups, cycles = 0.0;
     double blocks = ceil_div(s->inputs / s->groups, TD_CHANNEL_BLOCK);
-    bool pairs = x->stride == 1 && 6 * registers <= p->kernels->column_sums;
+    bool pairs =
+        x->stride == 1 && TD_COLUMN_PAIR * TD_COLUMN_ROWS * registers <= p->kernels->column_sums;
     for (int phase = 0; phase < y->stride && phase < y->kernel; phase++) {
         double sums = ceil_div(y->kernel - phase, y->stride) * registers;
         double alone = column_step(p, sums), both = column_step(p, 2.0 * sums) / 2.0;
@@ -159,11 +155,11 @@ static double predict(const td_plan *p, const td_layer *layer, const td_synapses
 
 /* Registers that gather: as many as keep a block's weights in the cache. */
 static int gather_registers(const td_plan *p, const td_synapses *s) {
-    int taps = s->window.y.kernel * s->window.x.kernel;
-    int channels =
-        s->inputs / s->groups < TD_CHANNEL_BLOCK ? s->inputs / s->groups : TD_CHANNEL_BLOCK;
-    int most = CACHED_WEIGHTS / (taps * channels * p->kernels->lanes * (int)sizeof(float));
-    return most < 1 ? 1 : most > TD_MAX_REGISTERS ? TD_MAX_REGISTERS : most;
+    int inputs = s->inputs / s->groups;
+    int64_t channels = inputs < TD_CHANNEL_BLOCK ? inputs : TD_CHANNEL_BLOCK;
+    int64_t weights = channels * s->window.y.kernel * s->window.x.kernel;
+    int64_t most = CACHED_WEIGHTS / (weights * p->kernels->lanes * (int64_t)sizeof(float));
+    return most < 1 ? 1 : most > TD_MAX_REGISTERS ? TD_MAX_REGISTERS : (int)most;
 }
 
 /* The registers of a layer's blocks and the form of its largest population, by prediction. */

@@ -340,8 +340,7 @@ static void slide(const td_slide_job *j) {
  * the events of all taps; those of two such columns side by side, where they have room and all but
  * the outermost events go to both.
  */
-#define COLUMN_PAIR 2
-typedef vec column_sums[COLUMN_PAIR][3][TD_COLUMN_REGISTERS];
+typedef vec column_sums[TD_COLUMN_PAIR][TD_COLUMN_ROWS][TD_COLUMN_REGISTERS];
 
 /* Where they begin the sums of the last row are the bias. */
 ALWAYS void load_columns(column_sums sum, const td_column_job *j, size_t offset, const int together,
@@ -368,7 +367,7 @@ ALWAYS const uint32_t *column_event(const td_column_job *j, int x) {
     return j->row.events + j->row.starts[x];
 }
 
-ALWAYS column_runs find_runs(const td_column_job *j, int pixel) {
+ALWAYS column_runs column_runs_of(const td_column_job *j, int pixel) {
     const int left = pixel * j->step - j->pad, right = left + j->taps;
     return (column_runs){column_event(j, left), column_event(j, left + 1), column_event(j, right),
                          column_event(j, right + 1)};
@@ -379,7 +378,8 @@ ALWAYS void column_events(column_sums sum, const td_column_job *j, const float *
                           const uint32_t *event, const uint32_t *behind, const int first,
                           const int end, const int rows, const int registers) {
     const int outputs = registers * LANES;
-    const size_t stride = (size_t)(j->kernel_rows * outputs), tap = (size_t)j->block * stride;
+    const size_t stride = (size_t)j->kernel_rows * (size_t)outputs; /* weights of a channel */
+    const size_t tap = (size_t)j->block * stride;
     const float *table = j->table;
     for (; event < behind; event++) {
         const float *w = origin + (size_t)(*event >> 16) * stride;
@@ -399,12 +399,12 @@ ALWAYS column_runs column_group(const td_column_job *j, column_runs r, int pixel
                                 const int together, const int rows, const int registers,
                                 const bool begins) {
     const size_t outputs = (size_t)registers * LANES, offset = (size_t)pixel * outputs;
-    const ptrdiff_t stride = (ptrdiff_t)j->block * j->kernel_rows * (ptrdiff_t)outputs;
-    const float *origin = j->weights - (pixel * j->step - j->pad) * stride;
+    const ptrdiff_t tap = (ptrdiff_t)j->block * j->kernel_rows * (ptrdiff_t)outputs;
+    const float *origin = j->weights - (pixel * j->step - j->pad) * tap;
     column_sums sum;
     load_columns(sum, j, offset, together, rows, registers, begins);
     /* looked up early: a run's end is seldom foreseen, and what follows it waits */
-    column_runs next = pixel + together < j->pixels ? find_runs(j, pixel + together) : r;
+    column_runs next = pixel + together < j->pixels ? column_runs_of(j, pixel + together) : r;
     if (together == 1) {
         column_events(sum, j, origin, r.first, r.outer, 0, 1, rows, registers);
     } else {
@@ -420,11 +420,11 @@ ALWAYS column_runs column_group(const td_column_job *j, column_runs r, int pixel
 ALWAYS void column_row(const td_column_job *job, const int rows, const int registers,
                        const bool begins) {
     const td_column_job copy = *job, *j = &copy; /* which no sum that is stored can change */
-    const bool room = COLUMN_PAIR * 3 * registers <= COLUMN_SUMS;
+    const bool room = TD_COLUMN_PAIR * TD_COLUMN_ROWS * registers <= COLUMN_SUMS;
     int p = 0;
-    column_runs runs = find_runs(j, 0);
-    for (; room && j->step == 1 && p + COLUMN_PAIR <= j->pixels; p += COLUMN_PAIR) {
-        runs = column_group(j, runs, p, COLUMN_PAIR, rows, registers, begins);
+    column_runs runs = column_runs_of(j, 0);
+    for (; room && j->step == 1 && p + TD_COLUMN_PAIR <= j->pixels; p += TD_COLUMN_PAIR) {
+        runs = column_group(j, runs, p, TD_COLUMN_PAIR, rows, registers, begins);
     }
     for (; p < j->pixels; p++) {
         runs = column_group(j, runs, p, 1, rows, registers, begins);

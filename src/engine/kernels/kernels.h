@@ -10,8 +10,10 @@
 
 /* The most vector registers that hold the sums of one pixel. */
 #define TD_MAX_REGISTERS 8
-/* The most that `column` takes. */
+/* `column`: the most registers and rows of sums, and columns of them side by side. */
 #define TD_COLUMN_REGISTERS 4
+#define TD_COLUMN_ROWS 3
+#define TD_COLUMN_PAIR 2
 /* Elements that kernels may read behind the end of a buffer, or write behind a list of events. */
 #define TD_SLACK 64
 
@@ -90,11 +92,12 @@ typedef struct td_slide_job {
     const float *table;   /* [2 * 256] */
 } td_slide_job;
 
-/* Events of one input row onto the output rows that it reaches, 3 at most. */
+/* Events of one input row onto the output rows that it reaches. */
 typedef struct td_column_job {
-    int rows;          /* 1 .. 3 */
-    float *sums[3];    /* output pixel 0 of each, the one that hears the last kernel row first */
-    const float *bias; /* as in td_gather_job, of the last of these rows alone */
+    int rows;
+    float *sums[TD_COLUMN_ROWS]; /* output pixel 0 of each, the one that hears the last kernel row
+                                    first */
+    const float *bias;           /* as in td_gather_job, of the last of these rows alone */
     int registers, pixels;
     int step, pad, taps; /* output pixel p hears the input pixels p * step - pad, .. + taps - 1 */
     int width, block;
@@ -172,10 +175,10 @@ typedef struct td_list_job {
 typedef struct td_kernels {
     const char *name;    /* scalar, avx2, avx512, neon */
     int lanes;           /* outputs a register */
-    int dense_registers; /* the most that `dense` takes; gather and scatter take TD_MAX_REGISTERS */
+    int dense_registers; /* the most that `dense` takes; others take TD_MAX_REGISTERS */
     int dense_sums;      /* pixels x registers that it sums at once, 16 pixels at most */
     int slide_registers; /* `slide` takes 1 or this many */
-    int column_sums;     /* in registers: two pixels of 3 rows side by side, if they have room */
+    int column_sums;     /* in registers: those of a pair of columns, if they have room */
     int decoded;         /* values that `decode` writes at once: as many are whole in the end */
     void (*gather)(const td_gather_job *job);
     void (*scatter)(const td_scatter_job *job);
