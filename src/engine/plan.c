@@ -6,11 +6,11 @@
  * multiply-adds a cycle; the constants were measured (docs/performance.md). */
 #define SLIDE_PIXEL 18.0 /* the end of a run is seldom foreseen; sums are loaded and stored */
 #define COLUMN_PIXEL 20.0
-#define COLUMN_LOAD 0.55 /* of two loads a cycle the first-level cache misses some */
-#define GATHER_RUN 40.0  /* sorting them, finding the first weights */
+#define COLUMN_LOAD 0.55
+#define GATHER_RUN 40.0 /* sorting them, finding the first weights */
 #define DENSE_TILE 25.0
 #define LATENCY 4.0
-#define CACHE_BYTES 64.0 /* that the second-level cache gives a cycle */
+#define CACHE_BYTES 44.0 /* that the second-level cache gives a cycle */
 
 /* Bytes of sums that stay near while a band of rows is computed, and its least rows. */
 #define NEAR_SUMS ((size_t)256 << 10)
@@ -21,6 +21,8 @@
 /* Bytes of weights that each thread may read for itself. */
 #define SHARED_WEIGHTS ((size_t)512 << 10)
 
+/* Weights of one block of inputs, in bytes, that the first-level cache holds beside the sums. */
+#define NEAR_WEIGHTS 32768.0
 /* Weights of one block of inputs, in bytes, that the second-level cache holds beside much else. */
 #define CACHED_WEIGHTS 160000
 
@@ -97,10 +99,11 @@ static double larger(double a, double b) {
     return a > b ? a : b;
 }
 
-/* Of an event onto so many sums in registers. */
-static double column_step(const td_plan *p, double sums) {
+/* Of an event onto so many sums in registers; near: the first-level cache holds the weights. */
+static double column_step(const td_plan *p, double sums, bool near) {
     double bytes = sums * p->kernels->lanes * sizeof(float);
-    return larger(larger((sums + 2.0) * COLUMN_LOAD, LATENCY), bytes / CACHE_BYTES);
+    double loads = near ? (sums + 2.0) * COLUMN_LOAD : bytes / CACHE_BYTES;
+    return larger(loads, LATENCY);
 }
 
 /* Of an output pixel: one run for each input row by which a kernel's rows go together. */
@@ -109,11 +112,14 @@ static double predict_column(const td_plan *p, const td_synapses *s, int registe
     const td_axis *y = &s->window.y, *x = &s->window.x;
     double inputs = s->inputs / s->groups, cycles = 0.0;
     double blocks = ceil_div(s->inputs / s->groups, TD_CHANNEL_BLOCK);
+    double channels = inputs < TD_CHANNEL_BLOCK ? inputs : TD_CHANNEL_BLOCK;
+    double weights = channels * y->kernel * x->kernel * registers * p->kernels->lanes;
+    bool near = weights * sizeof(float) <= NEAR_WEIGHTS;
     bool pairs =
         x->stride == 1 && TD_COLUMN_PAIR * TD_COLUMN_ROWS * registers <= p->kernels->column_sums;
     for (int phase = 0; phase < y->stride && phase < y->kernel; phase++) {
         double sums = ceil_div(y->kernel - phase, y->stride) * registers;
-        double alone = column_step(p, sums), both = column_step(p, 2.0 * sums) / 2.0;
+        double alone = column_step(p, sums, near), both = column_step(p, 2.0 * sums, near) / 2.0;
         cycles += inputs * density * (alone + (x->kernel - 1) * (pairs ? both : alone)) +
                   blocks * (COLUMN_PIXEL + 2.0 * sums);
     }
