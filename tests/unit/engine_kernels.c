@@ -206,6 +206,22 @@ static bool try_scatter(trial *t) {
     return same(sums, want, count);
 }
 
+/* Rows of sums for the kernel, and the same for the test. */
+static void get_rows(trial *t, int rows, size_t count, float **sums, float **want) {
+    for (int row = 0; row < rows; row++) {
+        sums[row] = get_floats(t, count, 0);
+        want[row] = copy(t, sums[row], count, sizeof(float));
+    }
+}
+
+static bool same_rows(int rows, size_t count, float *const *have, float *const *want) {
+    bool equal = true;
+    for (int row = 0; row < rows; row++) {
+        equal = equal && same(have[row], want[row], count);
+    }
+    return equal;
+}
+
 static void naive_slide(const td_slide_job *j, int lanes, float *const *sums) {
     begin(j->bias, lanes, j->width + 2, j->sum_pitch, sums[j->rows - 1]);
     for (int x = 0; x < j->width; x++) {
@@ -239,17 +255,10 @@ static bool try_slide(trial *t) {
     j.weights = get_floats(t, (size_t)(j.block * 9 * lanes), 0) + lowest * 3 * lanes;
     size_t count = (size_t)(j.width + 1) * j.sum_pitch + (size_t)lanes;
     float *want[3];
-    for (int row = 0; row < j.rows; row++) {
-        j.sums[row] = get_floats(t, count, 0);
-        want[row] = copy(t, j.sums[row], count, sizeof(float));
-    }
+    get_rows(t, j.rows, count, j.sums, want);
     naive_slide(&j, lanes, want);
     t->kernels->slide(&j);
-    bool equal = true;
-    for (int row = 0; row < j.rows; row++) {
-        equal = equal && same(j.sums[row], want[row], count);
-    }
-    return equal;
+    return same_rows(j.rows, count, j.sums, want);
 }
 
 static void naive_column(const td_column_job *j, int outputs, float *const *sums) {
@@ -289,17 +298,10 @@ static bool try_column(trial *t) {
         get_floats(t, (size_t)(j.taps * j.block * j.kernel_rows * outputs), 0) + lowest * outputs;
     size_t count = (size_t)(j.pixels * outputs);
     float *want[3];
-    for (int row = 0; row < j.rows; row++) {
-        j.sums[row] = get_floats(t, count, 0);
-        want[row] = copy(t, j.sums[row], count, sizeof(float));
-    }
+    get_rows(t, j.rows, count, j.sums, want);
     naive_column(&j, outputs, want);
     t->kernels->column(&j);
-    bool equal = true;
-    for (int row = 0; row < j.rows; row++) {
-        equal = equal && same(j.sums[row], want[row], count);
-    }
-    return equal;
+    return same_rows(j.rows, count, j.sums, want);
 }
 
 /* ---------------------------------------------------------------------------------- every input

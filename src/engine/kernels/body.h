@@ -55,6 +55,30 @@
         break;                                                                                     \
     }
 
+/* Calls f(job, rows, registers, begins), all constants: 1 to 3 rows of sums, of which the last may
+ * begin at a bias. */
+#define WITH_ROWS(f, job, registers)                                                               \
+    switch (2 * (job)->rows + ((job)->bias != NULL)) {                                             \
+    case 2:                                                                                        \
+        f(job, 1, registers, false);                                                               \
+        break;                                                                                     \
+    case 3:                                                                                        \
+        f(job, 1, registers, true);                                                                \
+        break;                                                                                     \
+    case 4:                                                                                        \
+        f(job, 2, registers, false);                                                               \
+        break;                                                                                     \
+    case 5:                                                                                        \
+        f(job, 2, registers, true);                                                                \
+        break;                                                                                     \
+    case 6:                                                                                        \
+        f(job, 3, registers, false);                                                               \
+        break;                                                                                     \
+    default:                                                                                       \
+        f(job, 3, registers, true);                                                                \
+        break;                                                                                     \
+    }
+
 /* `...` with i = 0, .. n - 1, constants, n <= 3 or 8. A loop does not do for vectors in an array:
  * they become registers before the compiler unrolls it, or not at all. */
 #define ONCE(i, value, n, ...)                                                                     \
@@ -303,36 +327,14 @@ ALWAYS void slide_row(const td_slide_job *job, const int rows, const int registe
     store_column(sum, 1, j, end + j->sum_pitch, rows, registers);
 }
 
-ALWAYS void slide_rows(const td_slide_job *j, const int rows, const int registers) {
-    if (j->bias != NULL) {
-        slide_row(j, rows, registers, true);
-    } else {
-        slide_row(j, rows, registers, false);
-    }
-}
-
-ALWAYS void slide_registers(const td_slide_job *j, const int registers) {
-    switch (j->rows) {
-    case 1:
-        slide_rows(j, 1, registers);
-        break;
-    case 2:
-        slide_rows(j, 2, registers);
-        break;
-    default:
-        slide_rows(j, 3, registers);
-        break;
-    }
-}
-
 static void slide(const td_slide_job *j) {
 #if SLIDE_REGISTERS > 1
     if (j->registers == SLIDE_REGISTERS) {
-        slide_registers(j, SLIDE_REGISTERS);
+        WITH_ROWS(slide_row, j, SLIDE_REGISTERS)
         return;
     }
 #endif
-    slide_registers(j, 1);
+    WITH_ROWS(slide_row, j, 1)
 }
 
 /* ---------------------------------------------------------------------------------------- column
@@ -431,41 +433,19 @@ ALWAYS void column_row(const td_column_job *job, const int rows, const int regis
     }
 }
 
-ALWAYS void column_rows(const td_column_job *j, const int rows, const int registers) {
-    if (j->bias != NULL) {
-        column_row(j, rows, registers, true);
-    } else {
-        column_row(j, rows, registers, false);
-    }
-}
-
-ALWAYS void column_registers(const td_column_job *j, const int registers) {
-    switch (j->rows) {
-    case 1:
-        column_rows(j, 1, registers);
-        break;
-    case 2:
-        column_rows(j, 2, registers);
-        break;
-    default:
-        column_rows(j, 3, registers);
-        break;
-    }
-}
-
 static void column(const td_column_job *j) {
     switch (j->registers) {
     case 1:
-        column_registers(j, 1);
+        WITH_ROWS(column_row, j, 1)
         break;
     case 2:
-        column_registers(j, 2);
+        WITH_ROWS(column_row, j, 2)
         break;
     case 3:
-        column_registers(j, 3);
+        WITH_ROWS(column_row, j, 3)
         break;
     default:
-        column_registers(j, TD_COLUMN_REGISTERS);
+        WITH_ROWS(column_row, j, TD_COLUMN_REGISTERS)
         break;
     }
 }
